@@ -1,0 +1,106 @@
+"""The one exception tree.
+
+Two branches matter to a caller: :class:`UsageError` says *you misused me* (fix the call, the policy, the input),
+everything else says *the world is bad* (a store that cannot write, a ledger that does not verify). A refusal is neither
+an ALLOW nor a decision: no verdict could be recorded, and the operation must not happen (G2).
+
+`Blocked`, which carries a decision, lives beside the decision in ``domain.decision``.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class WeighbridgeError(Exception):
+    """Root of everything this package raises on purpose."""
+
+
+class UsageError(WeighbridgeError):
+    """The call, the policy or the input is wrong; nothing was recorded and nothing was executed."""
+
+
+class CanonicalError(UsageError):
+    """A value has no canonical JSON form (NaN, a lone surrogate, an integer beyond 2**53 - 1, a type JSON lacks)."""
+
+
+class ContextError(UsageError):
+    """A context does not have the shape of one.
+
+    ``path`` names the place, as in ``proposal.arguments``; the message says what to write instead.
+    """
+
+    def __init__(self, path: str, message: str) -> None:
+        self.path = path
+        super().__init__(f"`{path}`: {message}" if path else message)
+
+
+class TenantMismatch(UsageError):
+    """A request names another tenant than the credential it came with (L5, Z1)."""
+
+
+class IdempotencyConflict(UsageError):
+    """An id is already bound to another request (G3, code ``IDEMPOTENCY_CONFLICT``); never a new verdict."""
+
+    code = "IDEMPOTENCY_CONFLICT"
+
+    def __init__(self, kind: str, identity: str, seq: int) -> None:
+        self.kind, self.identity, self.seq = kind, identity, seq
+        super().__init__(
+            f"{kind} id `{identity}` already answers another request (record {seq}); use a new id for a new request"
+        )
+
+
+class SuppliedTimeRefused(UsageError):
+    """A context brings its own evaluation time to a store opened for enforcement (B9)."""
+
+
+class NotFound(UsageError):
+    """No record under that id for that tenant."""
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """One mistake in a policy document.
+
+    ``line`` and ``column`` count from 1; 0 means the mistake has no place in the text (a missing section).
+    ``where`` is the key path, as in ``freshness.source_types.crm.soft_ttl``; ``write`` says what to write instead.
+    """
+
+    line: int
+    column: int
+    where: str
+    message: str
+    write: str = ""
+
+    def __str__(self) -> str:
+        place = f"{self.line}:{self.column}: " if self.line else ""
+        where = f"{self.where}: " if self.where else ""
+        hint = f" (write {self.write})" if self.write else ""
+        return f"{place}{where}{self.message}{hint}"
+
+
+class PolicyError(UsageError):
+    """A policy does not load. ``problems`` holds every mistake, in the order of the text."""
+
+    def __init__(self, source: str, problems: tuple[Problem, ...]) -> None:
+        self.source, self.problems = source, problems
+        super().__init__("\n".join(f"{source}:{p}" for p in problems))
+
+
+class Refusal(WeighbridgeError):
+    """No verdict could be recorded (G2). The operation must not happen; ask again under the same id.
+
+    ``code`` is ``LEDGER_WRITE_FAILED`` (certainly not recorded), ``COMMIT_UNKNOWN`` (may be recorded) or ``OVERLOADED``.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        self.code = code
+        super().__init__(f"{code}: {message}")
+
+
+class StoreError(WeighbridgeError):
+    """The store cannot be opened or read, or would not keep what it answers."""
+
+
+class LedgerCorrupt(WeighbridgeError):
+    """The ledger, or what is derived from it, does not verify (L3)."""
