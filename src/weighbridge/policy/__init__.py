@@ -1,0 +1,1 @@
+"""The one configuration document: read, checked, merged for a tenant, hashed, compiled."""
