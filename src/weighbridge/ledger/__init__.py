@@ -1,0 +1,1 @@
+"""What happened, provably: records, the chain over them, and what follows from them. Pure."""

@@ -1,0 +1,65 @@
+"""From a committed record back to the decisions it holds.
+
+Every answer is read from the record, the first one and every later one, so that there is no second copy of a verdict that
+could differ (G3).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from weighbridge import canonical
+from weighbridge.domain.choke_point import ChokePoint
+from weighbridge.domain.decision import Finding, GateDecision, OperationDecision, RecordRef, ValidatorResult
+from weighbridge.domain.verdict import Verdict
+
+_VERDICTS = {verdict.value: verdict for verdict in Verdict}  # a look-up costs a fifth of a call of the enumeration
+
+
+def gate_decisions(body: bytes, record_hash: bytes, *, replayed: bool) -> tuple[GateDecision, ...]:
+    """Return the decision of every run in a record, in order."""
+    record = canonical.decode(body)
+    reference = RecordRef(record["tenant_id"], record["seq"], record_hash.hex())
+    results: list[ValidatorResult] = []
+    decisions: list[GateDecision] = []
+    for event in record["events"]:
+        if event["type"] == "VALIDATOR_RUN":
+            verdict = _VERDICTS[event["result"]]
+            results.append(ValidatorResult(event["validator"], verdict, event["reason"], event["details"]))
+        elif event["type"] == "VALIDATOR_RUN_SUMMARY":
+            decisions.append(_decision(record["common"] | event, tuple(results), reference, replayed=replayed))
+            results = []
+    return tuple(decisions)
+
+
+def operation_decision(
+    body: bytes, record_hash: bytes, operation_id: str, state: str, *, replayed: bool
+) -> OperationDecision:
+    """Return the decision on one operation."""
+    gates = gate_decisions(body, record_hash, replayed=replayed)
+    record = canonical.decode(body)
+    operation = next((event["operation"] for event in record["events"] if "operation" in event), "unknown")
+    common = record["common"]
+    about = {name: common[name] for name in ("account_id", "plan_id", "step_id") if name in common}
+    return OperationDecision(operation_id, operation, gates, gates[0].record, state, replayed, about)
+
+
+def _decision(
+    event: dict[str, Any], results: tuple[ValidatorResult, ...], reference: RecordRef, *, replayed: bool
+) -> GateDecision:
+    return GateDecision(
+        verdict=_VERDICTS[event["result"]],
+        choke_point=ChokePoint(event["choke_point"]),
+        validation_run_id=event["validation_run_id"],
+        results=results,
+        findings=tuple(Finding(found["reason"], found["details"]) for found in event["findings"]),
+        policy_version=event["policy_version"],
+        engine_version=event["engine_version"],
+        evaluation_time=event["evaluation_time"],
+        enforcement=event["enforcement"],
+        record=reference,
+        proposal_hash=event["proposal_hash"],
+        snapshot_id=event.get("snapshot_id"),
+        retry_of=event.get("retry_of"),
+        replayed=replayed,
+    )

@@ -1,0 +1,379 @@
+"""The kernel: what one submission does to one tenant's ledger, decided inside the store's transaction. Pure.
+
+`decide` reads the state through a `View` and returns either `Replay` (it is already on record, G3) or `Effects` (the record
+and every row that follows from it). A store locks, reads, writes and commits; it never decides. So every store gives the same
+bytes for the same submissions in the same order, and a fold over the records (``ledger.fold``) gives the same rows.
+
+Identities have three kinds: ``run`` and ``op``, which bind an id to the hash of its request, and ``end``, which binds an
+operation to its reported outcome, so that a report that is repeated is one report.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from weighbridge.domain.instant import format_instant
+from weighbridge.domain.verdict import Verdict
+from weighbridge.errors import IdempotencyConflict, NotFound, TenantMismatch, UsageError
+from weighbridge.ledger import chain, record
+from weighbridge.ledger.submission import (
+    BlockedProposal,
+    Committed,
+    Head,
+    Identity,
+    RetryAuthorisation,
+    RunDraft,
+    Submission,
+    View,
+)
+
+_Named = tuple[str, str, str]  # kind, id, request hash
+
+_INSTANT_MS_MAX = 253_402_300_799_999  # the end of year 9999, beyond which RFC 3339 has no text
+_OUTCOMES = frozenset({"COMPLETED", "FAILED"})
+
+
+class Replay(msgspec.Struct, frozen=True):
+    """It is on record already, as ``seq``. ``names`` must be exactly what that record binds together (G10)."""
+
+    seq: int
+    names: frozenset[_Named] | None = None
+    state: str | None = None
+
+
+class Effects(msgspec.Struct, frozen=True):
+    """Everything one record changes. ``identities`` are new ones and operations whose state changed."""
+
+    tenant_id: str
+    head: Head
+    leaf_hash: bytes
+    body: bytes
+    identities: tuple[tuple[str, str, Identity], ...]
+    blocked: tuple[tuple[str, str, BlockedProposal], ...]
+    authorisations: tuple[tuple[str, str, RetryAuthorisation], ...]
+    subjects: tuple[tuple[str, str], ...]
+    contents: tuple[tuple[str, bytes], ...]
+    erases: tuple[str, ...]
+    state: str | None
+
+    @property
+    def committed(self) -> Committed:
+        """Return what the caller is told once this is durable."""
+        return Committed(self.head.seq, self.head.hash, self.body, state=self.state)
+
+
+def decide(
+    submission: Submission, view: View, *, purpose: str | None = None, erases: tuple[str, ...] = ()
+) -> Effects | Replay:
+    """Return what ``submission`` does to the tenant that ``view`` shows.
+
+    ``purpose`` is the store's and goes into record 1. ``erases`` are the content hashes a `CONTENT_ERASED` removes.
+
+    Raises:
+        IdempotencyConflict: an id is bound to another request or to another pairing of ids (G3, G10).
+        NotFound: it completes an operation that was not allowed, or authorises a retry of what was not blocked.
+        UsageError: it cannot become a record at all (also CanonicalError).
+    """
+    _check(submission, erases)
+    names = _names(submission)
+    known = _known(submission, names, view)  # G3: identity is looked up before anything else
+    return known if known is not None else _Kernel(submission, view, purpose, erases).effects(names)
+
+
+def answer(replay: Replay, hash_: bytes, body: bytes) -> Committed:
+    """Return the recorded answer.
+
+    Raises:
+        IdempotencyConflict: the record binds other ids together than were asked for (G10).
+    """
+    if replay.names is not None:
+        recorded = bound(record.decode(body))
+        for kind, identity, _ in sorted(replay.names ^ recorded):
+            raise IdempotencyConflict(kind, identity, replay.seq)
+    return Committed(replay.seq, hash_, body, replayed=True, state=replay.state)
+
+
+def require_own(tenant_id: str, submission: Submission) -> None:
+    """Refuse a submission that names another tenant than the call does (L5).
+
+    Raises:
+        TenantMismatch: it does.
+    """
+    if submission.tenant_id != tenant_id:
+        raise TenantMismatch(f"the submission is of tenant `{submission.tenant_id}`, the call of `{tenant_id}`")
+
+
+def bound(decoded: record.Record) -> frozenset[_Named]:
+    """Return the ids of runs and operation that a record binds together, with the hashes of their requests."""
+    names = {
+        ("run", event.fields["validation_run_id"], event.fields["request_hash"])
+        for event in record.events(decoded)
+        if event.type == record.VALIDATOR_RUN_SUMMARY
+    }
+    if "operation_request_hash" in decoded.common:
+        names.add(("op", decoded.common["operation_id"], decoded.common["operation_request_hash"]))
+    return frozenset(names)
+
+
+def _check(submission: Submission, erases: tuple[str, ...]) -> None:
+    if bool(submission.runs) == bool(submission.events):
+        raise UsageError("a record holds either judged runs or other events; submit one of the two")
+    if submission.runs and submission.policy_version is None:
+        raise UsageError("judged runs come with the policy version they were judged by")
+    times = [submission.evaluation_time_ms, *(submission.authorises or ())[3:]]
+    if not all(0 <= time <= _INSTANT_MS_MAX for time in times):
+        raise UsageError("an instant lies outside 1970 to 9999")
+    if submission.completes is not None and submission.completes[1] not in _OUTCOMES:
+        raise UsageError(f"an operation ends as COMPLETED or FAILED, not `{submission.completes[1]}`")
+    wanted = {
+        record.OPERATION_COMPLETED: submission.completes is not None,
+        record.RETRY_AUTHORISED: submission.authorises is not None,
+        record.CONTENT_ERASED: bool(erases),
+    }
+    types = [event.get("type") for event in submission.events]
+    for event_type, count in wanted.items():
+        if types.count(event_type) != count:
+            raise UsageError(f"a `{event_type}` event and what it does belong together, once")
+
+
+def _names(submission: Submission) -> list[_Named]:
+    names = [("run", run.validation_run_id, run.request_hash) for run in submission.runs]
+    if submission.operation is not None:
+        names.insert(0, ("op", *submission.operation))
+    if len({(kind, identity) for kind, identity, _ in names}) < len(names):
+        raise UsageError("one id stands twice in one request; give every run its own")
+    return names
+
+
+def _known(submission: Submission, names: list[_Named], view: View) -> Replay | None:
+    """Return the replay where every id is known for the same request in the same record; None where none is known."""
+    if submission.completes is not None:
+        return _known_end(*submission.completes, view)
+    if submission.authorises is not None:
+        return _known_authorisation(submission.authorises, view)
+    found = [view.identity(kind, identity) for kind, identity, _ in names]
+    first = next((identity for identity in found if identity is not None), None)
+    if first is None:
+        return None
+    for (kind, name, request_hash), identity in zip(names, found, strict=True):
+        if identity is None or identity.request_hash != request_hash or identity.seq != first.seq:
+            raise IdempotencyConflict(kind, name, identity.seq if identity is not None else first.seq)
+    # G10: whether the record binds exactly these is seen when it is read, in `answer`.
+    return Replay(first.seq, frozenset(names), first.state)
+
+
+def _known_end(operation_id: str, state: str, view: View) -> Replay | None:
+    operation = view.identity("op", operation_id)
+    if operation is None or operation.state == "BLOCKED":
+        why = "was blocked" if operation is not None else "is not on record"
+        raise NotFound(f"operation `{operation_id}` {why}; only an allowed operation can be completed")
+    end = view.identity("end", operation_id)
+    if end is None:
+        return None
+    if end.request_hash != state:
+        raise IdempotencyConflict("op", operation_id, end.seq)
+    return Replay(end.seq, state=operation.state)
+
+
+def _known_authorisation(wanted: tuple[str, str, str, int], view: View) -> Replay | None:
+    choke_point, proposal_hash, request_hash, expires_ms = wanted
+    if view.blocked(choke_point, proposal_hash) is None:
+        raise NotFound(f"no blocked proposal `{proposal_hash}` at {choke_point}; only what was blocked needs a retry")
+    given = view.authorisation(choke_point, proposal_hash)
+    if (
+        given is not None
+        and given.used_seq is None
+        and (given.request_hash, given.expires_ms) == (request_hash, expires_ms)
+    ):
+        return Replay(given.seq)  # said twice is said once: it allows one use
+    return None
+
+
+class _Kernel:
+    """One submission on its way to one record."""
+
+    def __init__(self, submission: Submission, view: View, purpose: str | None, erases: tuple[str, ...]) -> None:
+        self._submission, self._view, self._erases = submission, view, tuple(sorted(set(erases)))
+        self._policy_version = submission.policy_version or ""
+        self._previous = view.head()
+        self._seq = self._previous.seq + 1
+        self._purpose = purpose if self._seq == 1 else None
+        self._blocked: dict[tuple[str, str], BlockedProposal] = {}
+        self._authorisations: dict[tuple[str, str], RetryAuthorisation] = {}
+        self._identities: list[tuple[str, str, Identity]] = []
+        self._related: list[tuple[str, str]] = []
+        self._state: str | None = None
+
+    def effects(self, names: list[_Named]) -> Effects:
+        submission = self._submission
+        for content_hash in self._erases:
+            if not self._view.has_content(content_hash):
+                raise NotFound(f"no content `{content_hash}`; nothing was erased")
+        common = self._common()
+        events = self._leading_events()
+        events += self._judged() if submission.runs else [self._completed(event) for event in submission.events]
+        self._bind(names)
+        binds = bool(submission.runs) or submission.completes is not None
+        derived = record.common_subjects(common, binds=binds)
+        extra = sorted(set(submission.subjects) - set(derived))
+        body = record.encode(submission.tenant_id, self._seq, common, events, subjects=extra, purpose=self._purpose)
+        self._require_named(body)
+        leaf = chain.leaf_hash(body)
+        return Effects(
+            tenant_id=submission.tenant_id,
+            head=self._next_head(chain.link(self._previous.hash, self._seq, leaf)),
+            leaf_hash=leaf,
+            body=body,
+            identities=tuple(self._identities),
+            blocked=tuple((*key, block) for key, block in self._blocked.items()),
+            authorisations=tuple((*key, given) for key, given in self._authorisations.items()),
+            subjects=tuple(dict.fromkeys(derived + extra + self._related)),
+            contents=submission.contents,
+            erases=self._erases,
+            state=self._state,
+        )
+
+    def _common(self) -> dict[str, Any]:
+        """Return what stands on every event. What rows follow from is written here, so that a fold finds it."""
+        submission = self._submission
+        common = {
+            **submission.common,
+            "evaluation_time": format_instant(submission.evaluation_time_ms),
+            "time_source": submission.time_source,
+        }
+        if submission.policy_version is not None:
+            common["policy_version"] = submission.policy_version
+        if submission.operation is not None:
+            common["operation_id"], common["operation_request_hash"] = submission.operation
+        if len(submission.runs) == 1:
+            common.update(_run_fields(submission.runs[0]))
+        return common
+
+    def _leading_events(self) -> list[dict[str, Any]]:
+        events: list[dict[str, Any]] = []
+        if self._submission.refusals:  # G2: refusals are summed into the tenant's next record
+            events.append({"type": record.REFUSALS, "counts": self._submission.refusals})
+        version, previous = self._submission.policy_version, self._previous.policy_version
+        if version is not None and version != previous:  # L2: every policy change
+            events.append({"type": record.POLICY_ACTIVATED, "policy_version": version, "previous": previous})
+        return events
+
+    def _judged(self) -> list[dict[str, Any]]:
+        events: list[dict[str, Any]] = []
+        alone = len(self._submission.runs) == 1
+        verdicts = []
+        for run in self._submission.runs:
+            summary = self._summary(run)
+            verdicts.append(summary["result"])
+            fields = {} if alone else _run_fields(run)
+            events += [{**fields, **event} for event in (*run.events, summary)]
+        if self._submission.operation is not None:
+            # G10: the strictest of all its runs; a BLOCK consumes the operation id.
+            self._state = "BLOCKED" if Verdict.BLOCK in verdicts else "PENDING"
+        return events
+
+    def _summary(self, run: RunDraft) -> dict[str, Any]:
+        findings = [*run.findings, *self._clock_findings()]
+        summary: dict[str, Any] = {
+            **run.summary,
+            "type": record.VALIDATOR_RUN_SUMMARY,
+            "request_hash": run.request_hash,
+            "proposal_hash": run.proposal_hash,
+        }
+        self._retry(run, summary, findings)
+        verdict = Verdict.BLOCK if findings else run.verdict
+        summary["findings"], summary["result"] = findings, str(verdict)
+        if verdict is Verdict.BLOCK:
+            self._blocked[run.choke_point, run.proposal_hash] = BlockedProposal(
+                run.validation_run_id, run.request_hash, self._policy_version, self._seq
+            )
+        return summary
+
+    def _clock_findings(self) -> list[dict[str, Any]]:
+        """Return the finding for a live request whose time lies behind the tenant's last record (B9)."""
+        submission, last = self._submission, self._previous.last_time_ms
+        if submission.time_source != "clock" or last is None:
+            return []
+        behind = last - submission.evaluation_time_ms
+        if behind <= submission.max_clock_skew_ms:
+            return []
+        details = {"behind_ms": behind, "max_clock_skew_ms": submission.max_clock_skew_ms}
+        return [{"reason": "CLOCK_STEPPED_BACK", "details": details}]
+
+    def _retry(self, run: RunDraft, summary: dict[str, Any], findings: list[dict[str, Any]]) -> None:
+        """Say what a run retries; with nothing changed it needs an authorisation, which it uses up (G8)."""
+        key = (run.choke_point, run.proposal_hash)
+        before = self._blocked.get(key) or self._view.blocked(*key)
+        if before is None:
+            return
+        summary["retry_of"] = before.validation_run_id
+        self._related.append(("run", before.validation_run_id))
+        if (before.request_hash, before.policy_version) != (run.request_hash, self._policy_version):
+            return
+        given = self._authorisations.get(key) or self._view.authorisation(*key)
+        if given is not None and self._valid(given, run.request_hash):
+            summary["retry_authorised_by"] = given.seq
+            self._authorisations[key] = msgspec.structs.replace(given, used_seq=self._seq)
+        else:
+            findings.append({"reason": "RETRY_NOT_AUTHORISED", "details": {"retry_of": before.validation_run_id}})
+
+    def _valid(self, given: RetryAuthorisation, request_hash: str) -> bool:
+        unused = given.used_seq is None and given.request_hash == request_hash
+        return unused and given.expires_ms > self._submission.evaluation_time_ms
+
+    def _completed(self, event: dict[str, Any]) -> dict[str, Any]:
+        """Return an event together with what it does, so that the record says all that follows from it."""
+        submission = self._submission
+        if event["type"] == record.OPERATION_COMPLETED and submission.completes is not None:
+            operation_id, state = submission.completes
+            return {**event, "operation_id": operation_id, "state": state}
+        if event["type"] == record.RETRY_AUTHORISED and submission.authorises is not None:
+            return {**event, **self._authorise(*submission.authorises)}
+        if event["type"] == record.CONTENT_ERASED:
+            return {**event, "hashes": list(self._erases)}
+        return event
+
+    def _authorise(self, choke_point: str, proposal_hash: str, request_hash: str, expires_ms: int) -> dict[str, Any]:
+        before = self._view.blocked(choke_point, proposal_hash)
+        if before is None:
+            raise NotFound(f"no blocked proposal `{proposal_hash}` at {choke_point}")
+        self._authorisations[choke_point, proposal_hash] = RetryAuthorisation(request_hash, expires_ms, self._seq)
+        self._related.append(("run", before.validation_run_id))
+        return {
+            "choke_point": choke_point,
+            "proposal_hash": proposal_hash,
+            "request_hash": request_hash,
+            "expires_at": format_instant(expires_ms),
+            "retry_of": before.validation_run_id,
+        }
+
+    def _bind(self, names: list[_Named]) -> None:
+        for kind, identity, request_hash in names:
+            state = self._state if kind == "op" else None
+            self._identities.append((kind, identity, Identity(request_hash, self._seq, state)))
+        if self._submission.completes is not None:
+            operation_id, self._state = self._submission.completes
+            operation = self._view.identity("op", operation_id)
+            if operation is not None:
+                self._identities.append(("op", operation_id, msgspec.structs.replace(operation, state=self._state)))
+            self._identities.append(("end", operation_id, Identity(self._state, self._seq)))
+
+    def _require_named(self, body: bytes) -> None:
+        # L6: content is written with the record that points to it, and never without one.
+        for content_hash, _ in self._submission.contents:
+            if content_hash.encode() not in body:
+                raise UsageError(f"content `{content_hash}` is handed in, but the record does not name it")
+
+    def _next_head(self, hash_: bytes) -> Head:
+        last = self._previous.last_time_ms
+        if self._submission.time_source == "clock":
+            time = self._submission.evaluation_time_ms
+            last = time if last is None else max(last, time)
+        version = self._submission.policy_version or self._previous.policy_version
+        return Head(self._seq, hash_, last, version)
+
+
+def _run_fields(run: RunDraft) -> dict[str, Any]:
+    return {**run.fields, "validation_run_id": run.validation_run_id, "choke_point": run.choke_point}

@@ -1,0 +1,201 @@
+"""Events back to state: everything that must follow from the records, computed from nothing but them. Pure.
+
+A store keeps heads, identities, blocked proposals, authorisations and subjects as rows beside the ledger, to find them
+quickly. `Fold` computes the same from the records alone, by other code than the kernel that wrote them, so that each checks the
+other; the `compare_*` functions say where rows differ (L3). Memory grows with the number of ids, not with the bodies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+import msgspec
+
+from weighbridge.canonical import keyed_hash
+from weighbridge.domain.instant import parse_instant
+from weighbridge.domain.verdict import Verdict
+from weighbridge.errors import LedgerCorrupt
+from weighbridge.ledger import chain, record
+from weighbridge.ledger.chain import Fault
+from weighbridge.ledger.submission import BlockedProposal, Head, Identity, RetryAuthorisation
+
+_Key = TypeVar("_Key")
+_Row = TypeVar("_Row", bound="Identity | BlockedProposal | RetryAuthorisation | int")
+
+_LACKING = (KeyError, TypeError, ValueError, AttributeError)
+
+
+class Fold:
+    """The state of one tenant after the records added so far.
+
+    ``contents`` maps every content hash that a record points to, to the first record that does; ``erased`` the hashes that a
+    `CONTENT_ERASED` names, to its record. ``subjects`` are ``(kind, id, seq)``.
+    """
+
+    def __init__(self, tenant_id: str) -> None:
+        self.tenant_id = tenant_id
+        self.head = Head(0, chain.genesis(tenant_id))
+        self.purpose: str | None = None
+        self.identities: dict[tuple[str, str], Identity] = {}
+        self.blocked: dict[tuple[str, str], BlockedProposal] = {}
+        self.authorisations: dict[tuple[str, str], RetryAuthorisation] = {}
+        self.subjects: dict[tuple[str, str, int], int] = {}
+        self.contents: dict[str, int] = {}
+        self.erased: dict[str, int] = {}
+
+    def add(self, seq: int, leaf: bytes, hash_: bytes, body: bytes) -> Fault | None:
+        """Take the next record in, and return what is wrong with it, if anything.
+
+        After a fault the fold goes on from what the record claims to be, so that every further break shows as its own.
+        """
+        fault = chain.check_link((self.head.seq, self.head.hash), seq, leaf, hash_, body)
+        self.head = msgspec.structs.replace(self.head, seq=seq, hash=hash_)
+        try:
+            decoded = record.decode(body)
+            if (decoded.tenant_id, decoded.seq) != (self.tenant_id, seq):
+                place = f"record {decoded.seq} of tenant `{decoded.tenant_id}`"
+                return fault or Fault(seq, "record", f"the body of record {seq} is that of {place}")
+            self._apply(decoded)
+        except LedgerCorrupt as error:
+            return fault or Fault(seq, "record", str(error))
+        except _LACKING as error:
+            return fault or Fault(seq, "record", f"record {seq} lacks what its events need ({error!r})")
+        return fault
+
+    def _apply(self, decoded: record.Record) -> None:
+        events = list(record.events(decoded))
+        self._apply_head(decoded, events)
+        blocked = False
+        for event in events:
+            match event.type:
+                case record.VALIDATOR_RUN_SUMMARY:
+                    self._apply_summary(event)
+                    blocked = blocked or event.fields["result"] == Verdict.BLOCK
+                case record.OPERATION_COMPLETED:
+                    self._apply_completion(event)
+                case record.RETRY_AUTHORISED:
+                    self._apply_authorisation(event)
+                case record.CONTENT_ERASED:
+                    self.erased.update(dict.fromkeys(event.fields["hashes"], event.seq))
+                case _:
+                    pass  # nothing that a store keeps as a row follows from it
+        if "operation_request_hash" in decoded.common:
+            state = "BLOCKED" if blocked else "PENDING"
+            bound = Identity(decoded.common["operation_request_hash"], decoded.seq, state)
+            self._bind("op", decoded.common["operation_id"], bound)
+        binds = any(event.type in {record.VALIDATOR_RUN_SUMMARY, record.OPERATION_COMPLETED} for event in events)
+        for kind, name in (*record.common_subjects(decoded.common, binds=binds), *decoded.subjects):
+            self.subjects[kind, name, decoded.seq] = decoded.seq
+        for content_hash in record.content_hashes(decoded.events):
+            self.contents.setdefault(content_hash, decoded.seq)
+
+    def _apply_head(self, decoded: record.Record, events: list[record.Event]) -> None:
+        last, version = self.head.last_time_ms, self.head.policy_version
+        if decoded.common["time_source"] == "clock":
+            time = parse_instant(decoded.common["evaluation_time"])
+            last = time if last is None or time is None else max(last, time)
+        for event in events:
+            if event.type == record.POLICY_ACTIVATED:
+                version = event.fields["policy_version"]
+        self.head = msgspec.structs.replace(self.head, last_time_ms=last, policy_version=version)
+        self.purpose = decoded.purpose if decoded.seq == 1 else self.purpose
+
+    def _apply_summary(self, event: record.Event) -> None:
+        said = event.fields
+        run, key = said["validation_run_id"], (said["choke_point"], said["proposal_hash"])
+        self._bind("run", run, Identity(said["request_hash"], event.seq))
+        if said["result"] == Verdict.BLOCK:
+            self.blocked[key] = BlockedProposal(run, said["request_hash"], said["policy_version"], event.seq)
+        if "retry_authorised_by" in said:
+            self.authorisations[key] = msgspec.structs.replace(self.authorisations[key], used_seq=event.seq)
+        if "retry_of" in said:
+            self.subjects["run", said["retry_of"], event.seq] = event.seq
+
+    def _apply_completion(self, event: record.Event) -> None:
+        operation_id, state = event.fields["operation_id"], event.fields["state"]
+        before = self.identities["op", operation_id]
+        self.identities["op", operation_id] = msgspec.structs.replace(before, state=state)
+        self._bind("end", operation_id, Identity(state, event.seq))
+
+    def _apply_authorisation(self, event: record.Event) -> None:
+        said = event.fields
+        expires_ms = parse_instant(said["expires_at"])
+        if expires_ms is None:
+            raise LedgerCorrupt(
+                f"record {event.seq} authorises a retry until `{said['expires_at']}`, which is no instant"
+            )
+        given = RetryAuthorisation(said["request_hash"], expires_ms, event.seq)
+        self.authorisations[said["choke_point"], said["proposal_hash"]] = given
+        self.subjects["run", said["retry_of"], event.seq] = event.seq
+
+    def _bind(self, kind: str, name: str, identity: Identity) -> None:
+        if (kind, name) in self.identities:
+            first = self.identities[kind, name].seq
+            raise LedgerCorrupt(f"record {identity.seq} binds {kind} id `{name}` again; record {first} has it")
+        self.identities[kind, name] = identity
+
+
+def compare_head(expected: Head, found: Head) -> Iterator[Fault]:
+    """Yield what is wrong with a stored head."""
+    if found == expected:
+        return
+    if found.seq > expected.seq:
+        message = f"record {expected.seq + 1} is missing: the head says {found.seq} records, the ledger ends before"
+        yield Fault(expected.seq + 1, "chain", message)
+    elif found.seq < expected.seq:
+        message = f"record {found.seq + 1} stands after the head, which says {found.seq} records"
+        yield Fault(found.seq + 1, "chain", message)
+    else:
+        yield Fault(expected.seq, "head", f"the head after record {expected.seq} is not what the ledger gives")
+
+
+def compare_rows(part: str, expected: dict[_Key, _Row], found: Iterable[tuple[_Key, _Row]]) -> Iterator[Fault]:
+    """Yield where stored rows differ from expected ones. Uses ``expected`` up."""
+    for key, row in found:
+        wanted = expected.pop(key, None)
+        if wanted is None:
+            yield Fault(_seq(row), part, f"{part} {_name(key)} is stored, but no record gives it")
+        elif wanted != row:
+            yield Fault(
+                _seq(wanted), part, f"{part} {_name(key)} is not what record {_seq(wanted)} and those after it give"
+            )
+    for key, wanted in expected.items():
+        yield Fault(_seq(wanted), part, f"{part} {_name(key)} of record {_seq(wanted)} is missing")
+
+
+def compare_contents(
+    fold: Fold, key: bytes, found: Iterable[tuple[str, bytes | None]], mentioned: Callable[[set[str]], set[str]]
+) -> Iterator[Fault]:
+    """Yield where stored content differs from what the records point to (L6). Uses ``fold.contents`` and ``fold.erased`` up.
+
+    ``mentioned(hashes)`` returns those that any record holds at all; it is asked once, about content that no event points to in
+    one of the known ways.
+    """
+    unknown = set()
+    for content_hash, body in found:
+        seq = fold.contents.pop(content_hash, 0)
+        erased_by = fold.erased.pop(content_hash, None)
+        if not seq and erased_by is None:
+            unknown.add(content_hash)
+        if erased_by is not None and body is not None:
+            yield Fault(
+                erased_by, "content", f"content `{content_hash}` was erased by record {erased_by}, but is there"
+            )
+        elif erased_by is None and body is None:
+            yield Fault(seq, "content", f"content `{content_hash}` is gone, but no record erased it")
+        elif body is not None and keyed_hash(key, body) != content_hash:
+            yield Fault(seq, "content", f"content `{content_hash}` does not match its hash")
+    for content_hash, seq in {**fold.erased, **fold.contents}.items():
+        yield Fault(seq, "content", f"content `{content_hash}` of record {seq} is missing")
+    if unknown:
+        for content_hash in sorted(unknown - mentioned(unknown)):
+            yield Fault(0, "content", f"content `{content_hash}` is stored, but no record names it")
+
+
+def _seq(row: Identity | BlockedProposal | RetryAuthorisation | int) -> int:
+    return row if isinstance(row, int) else row.seq
+
+
+def _name(key: Any) -> str:
+    return " ".join(f"`{part}`" if index else str(part) for index, part in enumerate(key))

@@ -1,0 +1,1 @@
+"""Two ports (reading, writing) and the stores behind them."""

@@ -1,0 +1,179 @@
+"""Questions to a whole ledger, over any reader: does it verify, and give me all of it.
+
+Each reads one moment of the store and hands the records to the pure functions of ``ledger``; nothing is decided here, and
+nothing is written.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from weighbridge.errors import NotFound, StoreError
+from weighbridge.ledger import chain, export, fold
+from weighbridge.ledger.chain import Fault
+from weighbridge.storage.reading import LedgerReader
+
+FAULTS_MAX = 100  # beyond that the rest is noise
+PROGRESS_RECORDS = 256
+
+_HEX = re.compile(rb"[0-9a-f]{64}")
+
+
+class Audit(msgspec.Struct, frozen=True):
+    """What a check of one tenant found. ``head`` is the number and hash (hex) of the last record."""
+
+    tenant_id: str
+    records: int
+    head: tuple[int, str]
+    faults: tuple[Fault, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Return whether everything verifies."""
+        return not self.faults
+
+    @property
+    def first_bad(self) -> Fault | None:
+        """Return the fault at the lowest record."""
+        return chain.first_bad(self.faults)
+
+    def __str__(self) -> str:
+        bad = self.first_bad
+        found = f"{self.records} records verify" if bad is None else f"does not verify: {bad.message}"
+        return f"tenant `{self.tenant_id}`: {found}"
+
+
+class StoreAudit(msgspec.Struct, frozen=True):
+    """What a check of several tenants found, one `Audit` each."""
+
+    tenants: tuple[Audit, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Return whether everything verifies."""
+        return all(checked.ok for checked in self.tenants)
+
+    @property
+    def records(self) -> int:
+        """Return how many records were checked."""
+        return sum(checked.records for checked in self.tenants)
+
+    def __str__(self) -> str:
+        return "; ".join(str(checked) for checked in self.tenants) or "no records"
+
+
+def verify_store(
+    reader: LedgerReader, tenant_id: str | None = None, *, progress: Callable[[int], None] | None = None
+) -> StoreAudit:
+    """Check one tenant of a live store, or every one (L3). See `verify_tenant`."""
+    tenants = reader.tenants() if tenant_id is None else (tenant_id,)
+    return StoreAudit(tuple(verify_tenant(reader, tenant, progress=progress) for tenant in tenants))
+
+
+def verify_tenant(
+    reader: LedgerReader,
+    tenant_id: str,
+    *,
+    witness: tuple[int, str] | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Audit:
+    """Check one tenant of a live store: chain, head, identities, blocks, authorisations, subjects and contents (L3).
+
+    Finds any change that does not recompute the chain, and any row that is not what the records give. A cut, restored or
+    recomputed chain whose rows were made to fit shows only against a ``witness``, number and hash (hex) of a record kept
+    elsewhere. ``progress`` is told how many records more were checked.
+    """
+    with reader.snapshot() as moment:
+        state = fold.Fold(tenant_id)
+        faults: list[Fault] = []
+        for fault in _faults(moment, state, witness, progress):
+            faults.append(fault)
+            if len(faults) == FAULTS_MAX:
+                break
+    faults.sort(key=chain.bad_order)
+    return Audit(tenant_id, state.head.seq, (state.head.seq, state.head.hash.hex()), tuple(faults))
+
+
+def export_ledger(
+    reader: LedgerReader, tenant_id: str, *, after_seq: int = 0, contents: bool = False
+) -> Iterator[bytes]:
+    """Yield the lines of an export of everything after record ``after_seq``, of one moment, streaming.
+
+    Raises:
+        NotFound: the tenant has no records, or no record ``after_seq``.
+    """
+    with reader.snapshot() as moment:
+        before = moment.record(tenant_id, after_seq) if after_seq else None
+        if moment.head(tenant_id).seq == 0 or (after_seq and before is None):
+            raise NotFound(f"tenant `{tenant_id}` has no record {after_seq or 1}")
+        yield from export.export_lines(
+            tenant_id,
+            (after_seq, before.hash if before else chain.genesis(tenant_id)),
+            moment.records(tenant_id, after_seq + 1),
+            purpose=moment.purpose(),
+            contents=moment.contents(tenant_id) if contents else (),
+        )
+
+
+def _faults(
+    moment: LedgerReader,
+    state: fold.Fold,
+    witness: tuple[int, str] | None,
+    progress: Callable[[int], None] | None,
+) -> Iterator[Fault]:
+    try:
+        yield from _chain_faults(moment, state, witness, progress)
+        yield from _row_faults(moment, state)
+    except StoreError as error:
+        yield Fault(state.head.seq + 1, "store", f"what follows cannot be read: {error}")
+
+
+def _chain_faults(
+    moment: LedgerReader,
+    state: fold.Fold,
+    witness: tuple[int, str] | None,
+    progress: Callable[[int], None] | None,
+) -> Iterator[Fault]:
+    count = 0
+    for count, stored in enumerate(moment.records(state.tenant_id), start=1):
+        fault = state.add(*stored)
+        if fault is not None:
+            yield fault
+        if witness is not None and witness[0] == stored.seq and witness[1] != stored.hash.hex():
+            yield Fault(stored.seq, "witness", f"record {stored.seq} is not the one the witness saw")
+        if progress is not None and count % PROGRESS_RECORDS == 0:
+            progress(PROGRESS_RECORDS)
+    if progress is not None:
+        progress(count % PROGRESS_RECORDS)
+    if witness is not None and witness[0] > state.head.seq:
+        seq = state.head.seq
+        yield Fault(seq + 1, "witness", f"the witness saw record {witness[0]}, the ledger ends after {seq}")
+
+
+def _row_faults(moment: LedgerReader, state: fold.Fold) -> Iterator[Fault]:
+    tenant = state.tenant_id
+    yield from fold.compare_head(state.head, moment.head(tenant))
+    if state.head.seq and state.purpose != moment.purpose():
+        yield Fault(1, "purpose", f"the store says `{moment.purpose()}`, record 1 says `{state.purpose}`")
+    identities = (((kind, name), known) for kind, name, known in moment.identities(tenant))
+    yield from fold.compare_rows("identity", state.identities, identities)
+    blocks = (((point, proposal), block) for point, proposal, block in moment.blocked_proposals(tenant))
+    yield from fold.compare_rows("blocked proposal", state.blocked, blocks)
+    given = (((point, proposal), row) for point, proposal, row in moment.authorisations(tenant))
+    yield from fold.compare_rows("retry authorisation", state.authorisations, given)
+    subjects = ((subject, subject[2]) for subject in moment.subjects(tenant))
+    yield from fold.compare_rows("subject", state.subjects, subjects)
+    key = moment.tenant_key(tenant)
+    yield from fold.compare_contents(
+        state, key, moment.contents(tenant), lambda hashes: _mentioned(moment, tenant, hashes)
+    )
+
+
+def _mentioned(moment: LedgerReader, tenant_id: str, hashes: set[str]) -> set[str]:
+    found: set[str] = set()
+    for stored in moment.records(tenant_id):
+        found.update(hashes.intersection(text.decode() for text in _HEX.findall(stored.body)))
+    return found

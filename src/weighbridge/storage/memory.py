@@ -1,0 +1,232 @@
+"""The store in memory: the reference every other store is compared with. Real, shipped, and gone when the process is.
+
+Same kernel, same bytes, same refusals as any store; one lock instead of transactions. For tests, demonstrations and
+evaluation runs that need no file.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from weighbridge.errors import Refusal, StoreError, WeighbridgeError
+from weighbridge.ledger import chain
+from weighbridge.ledger.commit import Effects, Replay, answer, decide, require_own
+from weighbridge.ledger.submission import (
+    BlockedProposal,
+    Committed,
+    Head,
+    Identity,
+    RetryAuthorisation,
+    Submission,
+)
+from weighbridge.storage.reading import LedgerReader, StoredRecord
+
+_Key = TypeVar("_Key", str, tuple[str, str])
+_Row = TypeVar("_Row")
+
+KEY_BYTES = 32
+
+
+@dataclass
+class _Tenant:
+    """Everything of one tenant, and the `View` of it that the kernel reads."""
+
+    genesis: bytes
+    records: list[StoredRecord] = field(default_factory=list)
+    last: Head | None = None
+    identities: dict[tuple[str, str], Identity] = field(default_factory=dict)
+    blocks: dict[tuple[str, str], BlockedProposal] = field(default_factory=dict)
+    authorised: dict[tuple[str, str], RetryAuthorisation] = field(default_factory=dict)
+    subjects: set[tuple[str, str, int]] = field(default_factory=set)
+    contents: dict[str, bytes | None] = field(default_factory=dict)
+    found: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+
+    def head(self) -> Head:
+        return self.last or Head(0, self.genesis)
+
+    def identity(self, kind: str, identity: str) -> Identity | None:
+        return self.identities.get((kind, identity))
+
+    def blocked(self, choke_point: str, proposal_hash: str) -> BlockedProposal | None:
+        return self.blocks.get((choke_point, proposal_hash))
+
+    def authorisation(self, choke_point: str, proposal_hash: str) -> RetryAuthorisation | None:
+        return self.authorised.get((choke_point, proposal_hash))
+
+    def has_content(self, content_hash: str) -> bool:
+        return content_hash in self.contents
+
+    def apply(self, effects: Effects) -> None:
+        seq = effects.head.seq
+        self.records.append(StoredRecord(seq, effects.leaf_hash, effects.head.hash, effects.body))
+        self.last = effects.head
+        for kind, name, identity in effects.identities:
+            self.identities[kind, name] = identity
+            self.found[name].add(identity.seq)
+        self.blocks.update({(point, proposal): block for point, proposal, block in effects.blocked})
+        self.authorised.update({(point, proposal): given for point, proposal, given in effects.authorisations})
+        for kind, name in effects.subjects:
+            self.subjects.add((kind, name, seq))
+            self.found[name].add(seq)
+        for content_hash, body in effects.contents:
+            self.contents.setdefault(content_hash, body)  # L6: erased content stays erased
+        self.contents.update(dict.fromkeys(effects.erases))
+
+
+class MemoryStore:
+    """A `LedgerWriter` and `LedgerReader` in memory. ``entropy(n)`` gives n random bytes, for tenant keys."""
+
+    def __init__(self, *, purpose: str = "enforcement", entropy: Callable[[int], bytes]) -> None:
+        self._purpose, self._entropy = purpose, entropy
+        self._lock = threading.Lock()
+        self._tenants: dict[str, _Tenant] = {}
+        self._keys: dict[str, bytes] = {}
+        self._closed = False
+
+    def close(self) -> None:
+        """Refuse everything from now on."""
+        self._closed = True
+
+    def commit(self, submission: Submission) -> Committed:
+        """Append one record, or return the one already recorded under its ids (`LedgerWriter`)."""
+        return self._commit(submission, ())
+
+    def erase_content(self, tenant_id: str, hashes: tuple[str, ...], submission: Submission) -> Committed:
+        """Remove content bodies and append the `CONTENT_ERASED` record (L6)."""
+        require_own(tenant_id, submission)
+        return self._commit(submission, hashes)
+
+    def commit_many(self, submissions: Sequence[Submission]) -> list[Committed | WeighbridgeError]:
+        """Append many records in order; an error stands in its submission's place."""
+        outcomes: list[Committed | WeighbridgeError] = []
+        for submission in submissions:
+            try:
+                outcomes.append(self._commit(submission, ()))
+            except WeighbridgeError as error:
+                outcomes.append(error)
+        return outcomes
+
+    def _commit(self, submission: Submission, erases: tuple[str, ...]) -> Committed:
+        with self._lock:
+            self._require_open()
+            tenant = self._tenants.get(submission.tenant_id)
+            try:
+                tenant = tenant or _empty(submission.tenant_id)
+                effects = decide(submission, tenant, purpose=self._purpose, erases=erases)
+            except WeighbridgeError:
+                raise
+            except Exception as error:
+                # G2: whatever it is, nothing is recorded and the caller is told so.
+                message = f"no record could be made of it ({type(error).__name__})"
+                raise Refusal("LEDGER_WRITE_FAILED", message) from error
+            if isinstance(effects, Replay):
+                stored = tenant.records[effects.seq - 1]
+                return answer(effects, stored.hash, stored.body)
+            self._tenants[submission.tenant_id] = tenant
+            tenant.apply(effects)
+            return effects.committed
+
+    @contextmanager
+    def snapshot(self) -> Iterator[LedgerReader]:
+        """Give a copy of this moment."""
+        frozen = MemoryStore(purpose=self._purpose, entropy=self._entropy)
+        with self._lock:
+            self._require_open()
+            frozen._tenants = copy.deepcopy(self._tenants)
+            frozen._keys, frozen._lock = self._keys, self._lock  # a key made meanwhile is the tenant's key
+        yield frozen
+
+    def purpose(self) -> str:
+        """Return ``enforcement`` or ``evaluation`` (B9)."""
+        return self._purpose
+
+    def tenant_key(self, tenant_id: str) -> bytes:
+        """Return the tenant's content key, made on first use (L6)."""
+        with self._lock:
+            self._require_open()
+            if tenant_id not in self._keys:
+                self._keys[tenant_id] = self._entropy(KEY_BYTES)
+            return self._keys[tenant_id]
+
+    def tenants(self) -> tuple[str, ...]:
+        """Return the tenants that have records, sorted."""
+        with self._lock:
+            self._require_open()
+            return tuple(sorted(self._tenants))
+
+    def head(self, tenant_id: str) -> Head:
+        """Return where the tenant's ledger ends."""
+        return self._tenant(tenant_id).head()
+
+    def records(self, tenant_id: str, first_seq: int = 1, last_seq: int | None = None) -> Iterator[StoredRecord]:
+        """Yield records in order."""
+        yield from self._tenant(tenant_id).records[max(first_seq, 1) - 1 : last_seq]
+
+    def record(self, tenant_id: str, seq: int) -> StoredRecord | None:
+        """Return one record."""
+        records = self._tenant(tenant_id).records
+        return records[seq - 1] if 0 < seq <= len(records) else None
+
+    def identity(self, tenant_id: str, kind: str, identity: str) -> Identity | None:
+        """Return what an id is bound to."""
+        return self._tenant(tenant_id).identity(kind, identity)
+
+    def identities(self, tenant_id: str) -> Iterator[tuple[str, str, Identity]]:
+        """Yield every known id, sorted."""
+        for (kind, name), identity in self._sorted(self._tenant(tenant_id).identities):
+            yield kind, name, identity
+
+    def blocked_proposals(self, tenant_id: str) -> Iterator[tuple[str, str, BlockedProposal]]:
+        """Yield every blocked proposal, sorted."""
+        for (point, proposal), block in self._sorted(self._tenant(tenant_id).blocks):
+            yield point, proposal, block
+
+    def authorisations(self, tenant_id: str) -> Iterator[tuple[str, str, RetryAuthorisation]]:
+        """Yield every retry authorisation, sorted."""
+        for (point, proposal), given in self._sorted(self._tenant(tenant_id).authorised):
+            yield point, proposal, given
+
+    def subjects(self, tenant_id: str) -> Iterator[tuple[str, str, int]]:
+        """Yield every subject of every record, sorted."""
+        with self._lock:
+            rows = sorted(self._view(tenant_id).subjects)
+        yield from rows
+
+    def find(self, tenant_id: str, identity: str) -> tuple[int, ...]:
+        """Return the numbers of every record that an id leads to, ascending."""
+        with self._lock:
+            return tuple(sorted(self._view(tenant_id).found.get(identity, ())))
+
+    def content(self, tenant_id: str, content_hash: str) -> bytes | None:
+        """Return a content body; None where it was erased or never stored."""
+        return self._tenant(tenant_id).contents.get(content_hash)
+
+    def contents(self, tenant_id: str) -> Iterator[tuple[str, bytes | None]]:
+        """Yield every content, sorted."""
+        yield from self._sorted(self._tenant(tenant_id).contents)
+
+    def _tenant(self, tenant_id: str) -> _Tenant:
+        with self._lock:
+            return self._view(tenant_id)
+
+    def _view(self, tenant_id: str) -> _Tenant:
+        self._require_open()
+        return self._tenants.get(tenant_id) or _empty(tenant_id)
+
+    def _sorted(self, rows: dict[_Key, _Row]) -> list[tuple[_Key, _Row]]:
+        with self._lock:
+            return [(key, rows[key]) for key in sorted(rows)]
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise StoreError("the store is closed")
+
+
+def _empty(tenant_id: str) -> _Tenant:
+    return _Tenant(chain.genesis(tenant_id))

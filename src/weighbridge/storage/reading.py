@@ -1,0 +1,67 @@
+"""The read side of a store. Every method takes the tenant; nothing crosses one (L5)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
+from typing import NamedTuple, Protocol
+
+from weighbridge.ledger.submission import BlockedProposal, Head, Identity, RetryAuthorisation
+
+
+class StoredRecord(NamedTuple):
+    """A record as it lies in the store."""
+
+    seq: int
+    leaf_hash: bytes
+    hash: bytes
+    body: bytes
+
+
+class LedgerReader(Protocol):
+    """Reads committed state. A reader sees a record whole or not at all."""
+
+    def snapshot(self) -> AbstractContextManager[LedgerReader]:
+        """Return a reader of this one moment: what is committed meanwhile does not show. Leave it soon."""
+
+    def purpose(self) -> str:
+        """Return ``enforcement`` or ``evaluation``: whether supplied times are refused (B9)."""
+
+    def tenant_key(self, tenant_id: str) -> bytes:
+        """Return the tenant's content key (32 bytes), made and kept on first use (L6)."""
+
+    def tenants(self) -> tuple[str, ...]:
+        """Return the tenants that have records, or rows that should follow from records, sorted."""
+
+    def head(self, tenant_id: str) -> Head:
+        """Return where the tenant's ledger ends."""
+
+    def records(self, tenant_id: str, first_seq: int = 1, last_seq: int | None = None) -> Iterator[StoredRecord]:
+        """Yield records in order, ``first_seq`` and ``last_seq`` included, streaming."""
+
+    def record(self, tenant_id: str, seq: int) -> StoredRecord | None:
+        """Return one record."""
+
+    def identity(self, tenant_id: str, kind: str, identity: str) -> Identity | None:
+        """Return what a ``run``, ``op`` or ``end`` id is bound to."""
+
+    def identities(self, tenant_id: str) -> Iterator[tuple[str, str, Identity]]:
+        """Yield ``(kind, id, identity)`` for every known id, sorted (for `verify`)."""
+
+    def blocked_proposals(self, tenant_id: str) -> Iterator[tuple[str, str, BlockedProposal]]:
+        """Yield ``(choke_point, proposal_hash, block)``, sorted (for `verify`)."""
+
+    def authorisations(self, tenant_id: str) -> Iterator[tuple[str, str, RetryAuthorisation]]:
+        """Yield ``(choke_point, proposal_hash, authorisation)``, sorted (for `verify`)."""
+
+    def subjects(self, tenant_id: str) -> Iterator[tuple[str, str, int]]:
+        """Yield ``(kind, id, seq)``, sorted (for `verify`)."""
+
+    def find(self, tenant_id: str, identity: str) -> Iterable[int]:
+        """Return the numbers of every record that a plan, step, account, run or operation id leads to, ascending."""
+
+    def content(self, tenant_id: str, content_hash: str) -> bytes | None:
+        """Return a content body; None where it was erased or never stored."""
+
+    def contents(self, tenant_id: str) -> Iterator[tuple[str, bytes | None]]:
+        """Yield ``(hash, body or None where erased)``, sorted (for `verify`)."""

@@ -1,0 +1,164 @@
+"""Reading a SQLite store: rows to records, heads and identities. Opens nothing; it is given a function that queries.
+
+Long listings are read in pages by key, each page one short statement, so that a slow reader never holds the write-ahead log
+back. Inside a snapshot the pages are of one moment; outside, each is of its own, which for append-only rows is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from weighbridge.ledger import chain
+from weighbridge.ledger.submission import BlockedProposal, Head, Identity, RetryAuthorisation
+from weighbridge.storage.reading import StoredRecord
+
+Query = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
+
+_PAGE_RECORDS = 256  # about a megabyte of bodies
+_PAGE_ROWS = 2048
+
+_SEQ_MAX = 2**63 - 1
+_TABLES = ("ledger", "ledger_head", "identity", "blocked_proposal", "retry_authorisation", "subject", "content")
+
+_TENANTS = " UNION ".join(
+    # A loose index scan: one seek for each tenant, however many rows it has.
+    f"SELECT tenant FROM (WITH RECURSIVE each(tenant) AS (SELECT min(tenant) FROM {table} UNION ALL "  # noqa: S608 - our table names
+    f"SELECT (SELECT min(tenant) FROM {table} WHERE tenant > each.tenant) FROM each WHERE each.tenant IS NOT NULL) "
+    "SELECT tenant FROM each WHERE tenant IS NOT NULL)"
+    for table in _TABLES
+)
+
+
+class SqliteRows:
+    """The `LedgerReader` questions that are plain queries. Every one names its tenant (L5)."""
+
+    def __init__(self, query: Query) -> None:
+        self._query = query
+
+    def tenants(self) -> tuple[str, ...]:
+        """Return the tenants that have records, or rows that should follow from records, sorted."""
+        return tuple(sorted(tenant for (tenant,) in self._query(_TENANTS, ())))
+
+    def head(self, tenant_id: str) -> Head:
+        """Return where the tenant's ledger ends."""
+        rows = self._query(
+            "SELECT seq, hash, last_time_ms, policy_version FROM ledger_head WHERE tenant = ?", (tenant_id,)
+        )
+        return Head(*rows[0]) if rows else Head(0, chain.genesis(tenant_id))
+
+    def records(self, tenant_id: str, first_seq: int = 1, last_seq: int | None = None) -> Iterator[StoredRecord]:
+        """Yield records in order, streaming."""
+        last = _SEQ_MAX if last_seq is None else last_seq
+        sql = (
+            "SELECT seq, leaf_hash, hash, body FROM ledger "
+            "WHERE tenant = ? AND seq BETWEEN ? AND ? ORDER BY seq LIMIT ?"
+        )
+        while first_seq <= last:
+            page = self._query(sql, (tenant_id, first_seq, last, _PAGE_RECORDS))
+            for row in page:
+                yield StoredRecord(*row)
+            if len(page) < _PAGE_RECORDS:
+                return
+            first_seq = page[-1][0] + 1
+
+    def record(self, tenant_id: str, seq: int) -> StoredRecord | None:
+        """Return one record."""
+        sql = "SELECT seq, leaf_hash, hash, body FROM ledger WHERE tenant = ? AND seq = ?"
+        rows = self._query(sql, (tenant_id, seq))
+        return StoredRecord(*rows[0]) if rows else None
+
+    def identity(self, tenant_id: str, kind: str, identity: str) -> Identity | None:
+        """Return what an id is bound to."""
+        sql = "SELECT request_hash, seq, state FROM identity WHERE tenant = ? AND id = ? AND kind = ?"
+        rows = self._query(sql, (tenant_id, identity, kind))
+        return Identity(*rows[0]) if rows else None
+
+    def blocked(self, tenant_id: str, choke_point: str, proposal_hash: str) -> BlockedProposal | None:
+        """Return the latest block of a proposal at a choke point."""
+        sql = (
+            "SELECT validation_run_id, request_hash, policy_version, seq FROM blocked_proposal "
+            "WHERE tenant = ? AND choke_point = ? AND proposal_hash = ?"
+        )
+        rows = self._query(sql, (tenant_id, choke_point, proposal_hash))
+        return BlockedProposal(*rows[0]) if rows else None
+
+    def authorisation(self, tenant_id: str, choke_point: str, proposal_hash: str) -> RetryAuthorisation | None:
+        """Return the latest authorisation for a proposal at a choke point."""
+        sql = (
+            "SELECT request_hash, expires_ms, seq, used_seq FROM retry_authorisation "
+            "WHERE tenant = ? AND choke_point = ? AND proposal_hash = ?"
+        )
+        rows = self._query(sql, (tenant_id, choke_point, proposal_hash))
+        return RetryAuthorisation(*rows[0]) if rows else None
+
+    def has_content(self, tenant_id: str, content_hash: str) -> bool:
+        """Return whether content with this hash was ever stored."""
+        return bool(self._query("SELECT 1 FROM content WHERE tenant = ? AND hash = ?", (tenant_id, content_hash)))
+
+    def content(self, tenant_id: str, content_hash: str) -> bytes | None:
+        """Return a content body; None where it was erased or never stored."""
+        rows = self._query("SELECT body FROM content WHERE tenant = ? AND hash = ?", (tenant_id, content_hash))
+        return rows[0][0] if rows else None
+
+    def find(self, tenant_id: str, identity: str) -> tuple[int, ...]:
+        """Return the numbers of every record that an id leads to, ascending."""
+        sql = (
+            "SELECT seq FROM identity WHERE tenant = ?1 AND id = ?2 "
+            "UNION SELECT seq FROM subject WHERE tenant = ?1 AND id = ?2 ORDER BY seq"
+        )
+        return tuple(seq for (seq,) in self._query(sql, (tenant_id, identity)))
+
+    def identities(self, tenant_id: str) -> Iterator[tuple[str, str, Identity]]:
+        """Yield every known id, sorted."""
+        for kind in ("end", "op", "run"):
+            for row in self._pages("identity", tenant_id, ("id",), ("request_hash", "seq", "state"), kind):
+                yield kind, row[0], Identity(*row[1:])
+
+    def blocked_proposals(self, tenant_id: str) -> Iterator[tuple[str, str, BlockedProposal]]:
+        """Yield every blocked proposal, sorted."""
+        values = ("validation_run_id", "request_hash", "policy_version", "seq")
+        for row in self._pages("blocked_proposal", tenant_id, ("choke_point", "proposal_hash"), values):
+            yield row[0], row[1], BlockedProposal(*row[2:])
+
+    def authorisations(self, tenant_id: str) -> Iterator[tuple[str, str, RetryAuthorisation]]:
+        """Yield every retry authorisation, sorted."""
+        values = ("request_hash", "expires_ms", "seq", "used_seq")
+        for row in self._pages("retry_authorisation", tenant_id, ("choke_point", "proposal_hash"), values):
+            yield row[0], row[1], RetryAuthorisation(*row[2:])
+
+    def subjects(self, tenant_id: str) -> Iterator[tuple[str, str, int]]:
+        """Yield every subject of every record, sorted by kind, id and number."""
+        kinds = self._query("SELECT DISTINCT kind FROM subject WHERE tenant = ? ORDER BY kind", (tenant_id,))
+        for (kind,) in kinds:
+            for row in self._pages("subject", tenant_id, ("id", "seq"), (), kind):
+                yield kind, row[0], row[1]
+
+    def contents(self, tenant_id: str) -> Iterator[tuple[str, bytes | None]]:
+        """Yield every content, sorted."""
+        for row in self._pages("content", tenant_id, ("hash",), ("body",), page_rows=_PAGE_RECORDS):
+            yield row[0], row[1]
+
+    def _pages(
+        self,
+        table: str,
+        tenant_id: str,
+        keys: tuple[str, ...],
+        values: tuple[str, ...],
+        kind: str | None = None,
+        *,
+        page_rows: int = _PAGE_ROWS,
+    ) -> Iterator[tuple[Any, ...]]:
+        """Yield rows in the order of ``keys``, a page at a time."""
+        order = ", ".join(keys)
+        where = "tenant = ?" if kind is None else "tenant = ? AND kind = ?"
+        fixed = (tenant_id,) if kind is None else (tenant_id, kind)
+        head = f"SELECT {', '.join(keys + values)} FROM {table} WHERE {where}"  # noqa: S608 - our own names
+        tail = f" ORDER BY {order} LIMIT {page_rows}"
+        page = self._query(head + tail, fixed)
+        after = f"{head} AND ({order}) > ({', '.join('?' * len(keys))}){tail}"
+        while page:
+            yield from page
+            if len(page) < page_rows:
+                return
+            page = self._query(after, (*fixed, *page[-1][: len(keys)]))

@@ -1,0 +1,215 @@
+"""The stranger's verifier: checks an export with nothing but the export.
+
+It finds any change that does not recompute the chain, any record that is missing, doubled, moved or of another tenant, a file
+that was cut, and, given the tenant's content key, content that is not what its hash says. It names the first bad record.
+
+It does not find, and nothing that looks at an export alone can: records cut off the end before exporting, an old copy of the
+ledger, or a chain computed anew. For that, hand in a ``witness``: the number and hash of a record, kept where whoever could
+rewrite the ledger cannot reach (L3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import msgspec
+
+from weighbridge import canonical
+from weighbridge.ledger import chain, record
+from weighbridge.ledger.chain import Fault
+from weighbridge.ledger.export import FORMAT, VERSION, ContentLine, Header, RecordLine, Trailer
+
+FAULTS_MAX = 100  # beyond that the rest is noise
+PROGRESS_BYTES = 1 << 18
+
+_Line = TypeVar("_Line", Header, RecordLine, ContentLine, Trailer)
+
+
+class ExportReport(msgspec.Struct, frozen=True):
+    """What was checked and what was found. ``head`` is the number and hash (hex) after the last record."""
+
+    tenant_id: str | None
+    first_seq: int
+    records: int
+    contents: int
+    head: tuple[int, str]
+    faults: tuple[Fault, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Return whether everything verifies."""
+        return not self.faults
+
+    @property
+    def first_bad(self) -> Fault | None:
+        """Return the fault at the lowest record."""
+        return chain.first_bad(self.faults)
+
+
+def verify_export(
+    lines: Iterable[bytes],
+    *,
+    key: bytes | None = None,
+    witness: tuple[int, str] | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> ExportReport:
+    """Return what is wrong with an export, reading it line by line.
+
+    ``key`` is the tenant's content key, without which content cannot be checked. ``witness`` is number and hash (hex) of a record
+    known from elsewhere. ``progress`` is told bytes as they are read.
+    """
+    check = _Check(key, witness)
+    unreported = 0
+    for line in lines:
+        check.line(line)
+        unreported += len(line)
+        if progress is not None and unreported >= PROGRESS_BYTES:
+            progress(unreported)
+            unreported = 0
+    if progress is not None:
+        progress(unreported)
+    return check.report()
+
+
+class _Check:
+    """The state between two lines."""
+
+    def __init__(self, key: bytes | None, witness: tuple[int, str] | None) -> None:
+        self._key, self._witness = key, witness
+        self._header: Header | None = None
+        self._trailer: Trailer | None = None
+        self._seq, self._hash = 0, b""
+        self._records = self._contents = self._number = 0
+        self._faults: list[Fault] = []
+
+    def line(self, line: bytes) -> None:
+        self._number += 1
+        value = self._parse(line)
+        if self._trailer is not None:
+            self._fault("end", f"line {self._number} stands after the last line")
+        elif self._header is None:
+            self._take_header(self._convert(value, Header))
+        elif isinstance(value, dict) and "content" in value:
+            self._take_content(self._convert(value, ContentLine))
+        elif isinstance(value, dict) and "end" in value:
+            self._take_trailer(self._convert(value, Trailer))
+        else:
+            self._take_record(self._convert(value, RecordLine))
+
+    def report(self) -> ExportReport:
+        if self._trailer is None:
+            self._fault("end", f"the file ends after record {self._seq} without its last line; it was cut")
+        if self._witness is not None and self._header is not None:
+            self._require_witness(self._header, *self._witness)
+        header = self._header
+        return ExportReport(
+            tenant_id=header.tenant_id if header else None,
+            first_seq=header.after_seq + 1 if header else 1,
+            records=self._records,
+            contents=self._contents,
+            head=(self._seq, self._hash.hex()),
+            faults=tuple(self._faults),
+        )
+
+    def _take_header(self, header: Header | None) -> None:
+        self._header = header or Header("", 0, "", 0, "")
+        if header is None:
+            return
+        if (header.format, header.version) != (FORMAT, VERSION):
+            self._fault("header", f"this is `{header.format}` version {header.version}, not {FORMAT} version {VERSION}")
+        self._seq, self._hash = header.after_seq, _bytes(header.after_hash)
+        if header.after_seq == 0 and self._hash != chain.genesis(header.tenant_id):
+            self._fault("header", f"the chain does not start at the genesis hash of tenant `{header.tenant_id}`")
+
+    def _take_record(self, line: RecordLine | None) -> None:
+        if line is None:
+            return
+        body = line.body.encode()
+        hash_ = _bytes(line.hash)
+        fault = chain.check_link((self._seq, self._hash), line.seq, _bytes(line.leaf), hash_, body)
+        fault = fault or self._check_body(line.seq, body)
+        if fault is not None:
+            self._fault(fault.part, fault.message, fault.seq)
+        self._seq, self._hash = line.seq, hash_
+        self._records += 1
+        if self._witness is not None and self._witness[0] == line.seq and self._witness[1] != line.hash:
+            self._fault(
+                "witness", f"record {line.seq} is not the one the witness saw; the chain was computed anew", line.seq
+            )
+
+    def _check_body(self, seq: int, body: bytes) -> Fault | None:
+        tenant_id = self._header.tenant_id if self._header else None
+        try:
+            decoded = record.decode(body)
+        except Exception as error:  # noqa: BLE001 - whatever a body is, the rest of the file is still checked
+            return Fault(seq, "record", f"the body of record {seq} cannot be read: {error}")
+        if (decoded.tenant_id, decoded.seq) != (tenant_id, seq):
+            place = f"record {decoded.seq} of tenant `{decoded.tenant_id}`"
+            return Fault(seq, "record", f"the body of record {seq} is that of {place}")
+        return None
+
+    def _take_content(self, line: ContentLine | None) -> None:
+        if line is None:
+            return
+        self._contents += 1
+        try:
+            body = line.body
+        except ValueError:
+            self._fault("content", f"content `{line.content}` is not base64", 0)
+            return
+        if body is None and not line.erased:
+            self._fault("content", f"content `{line.content}` has no body", 0)
+        elif body is not None and self._key is not None and canonical.keyed_hash(self._key, body) != line.content:
+            self._fault("content", f"content `{line.content}` does not match its hash", 0)
+
+    def _take_trailer(self, line: Trailer | None) -> None:
+        if line is None:
+            return
+        self._trailer = line
+        if (line.seq, line.hash) != (self._seq, self._hash.hex()):
+            self._fault(
+                "end", f"the last line says record {line.seq}, the records end with {self._seq} and another hash"
+            )
+        if line.contents != self._contents:
+            self._fault("end", f"the last line says {line.contents} contents, the file holds {self._contents}", 0)
+
+    def _require_witness(self, header: Header, seq: int, hash_: str) -> None:
+        if seq > self._seq:
+            message = f"the witness saw record {seq}, the ledger ends after {self._seq}: it was cut, or is an old copy"
+            self._fault("witness", message)
+        elif seq == header.after_seq and hash_ != header.after_hash:
+            self._fault("witness", f"what stands before record {seq + 1} is not what the witness saw")
+
+    def _parse(self, line: bytes) -> Any:
+        """Return the line's value; one that is not canonical could say different things to different readers."""
+        text = line.removesuffix(b"\n")
+        try:
+            value = canonical.decode(text)
+            if value is not None and canonical.encode(value) == text:
+                return value
+        except Exception:  # noqa: BLE001, S110 - said below
+            pass
+        self._fault("line", f"line {self._number} is not a line of an export")
+        return None
+
+    def _convert(self, value: Any, kind: type[_Line]) -> _Line | None:
+        if value is None:
+            return None
+        try:
+            return msgspec.convert(value, kind)
+        except msgspec.ValidationError as error:
+            self._fault("line", f"line {self._number} is not a line of an export: {error}")
+            return None
+
+    def _fault(self, part: str, message: str, seq: int | None = None) -> None:
+        if len(self._faults) < FAULTS_MAX:
+            self._faults.append(Fault(self._seq + 1 if seq is None else seq, part, message))
+
+
+def _bytes(text: str) -> bytes:
+    """Return what hex text says; text that is none equals no hash."""
+    try:
+        return bytes.fromhex(text) if text == text.lower() else b""
+    except ValueError:
+        return b""
