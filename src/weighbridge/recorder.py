@@ -1,0 +1,123 @@
+"""The recorder: the only caller of a store's write side.
+
+It hands over one submission and waits for the commit; nobody sees a verdict that is not on record (G2). What goes wrong
+becomes a refusal, which is counted, logged, and summed into the tenant's next record, so that the ledger itself says how
+often it could not answer.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from weighbridge.errors import Refusal, StoreError, UsageError, WeighbridgeError
+from weighbridge.ledger.submission import Committed, Submission
+
+if TYPE_CHECKING:
+    from weighbridge.storage.writing import LedgerWriter
+
+_log = logging.getLogger("weighbridge.recorder")
+
+KNOWN_CONTENT_MAX = 10_000  # hashes remembered per recorder, about 1 MB; forgetting one costs a statement, nothing else
+
+
+class Recorder:
+    """Records submissions on one store. Safe to call from many threads."""
+
+    def __init__(self, writer: LedgerWriter) -> None:
+        self._writer = writer
+        self._refused: dict[str, Counter[str]] = {}
+        self._known_content: set[tuple[str, str]] = set()
+        self._lock = threading.Lock()
+
+    def record(self, submission: Submission) -> Committed:
+        """Append one record, or return the one that already answers it.
+
+        Raises:
+            IdempotencyConflict, NotFound: the submission contradicts what is on record.
+            Refusal: nothing could be recorded, or it is unknown whether it was.
+        """
+        ready = self._completed(submission)
+        try:
+            committed = self._writer.commit(ready)
+        except UsageError:
+            self._put_back(ready)
+            raise
+        except WeighbridgeError as error:
+            self._put_back(ready)
+            raise self.refuse(submission.tenant_id, error) from error
+        except Exception as error:
+            # A store that raises something else may have written or not: the honest answer is "unknown".
+            self._put_back(ready)
+            raise self.refuse(submission.tenant_id, error) from error
+        except BaseException:  # an interrupt: whoever is told next is told of all refusals
+            self._put_back(ready)
+            raise
+        self._settle(ready, committed)
+        return committed
+
+    def record_many(self, submissions: Sequence[Submission]) -> list[Committed | WeighbridgeError]:
+        """Append many records in order; each submission's answer or error stands in its place."""
+        ready = [self._completed(submission) for submission in submissions]
+        answers: list[Committed | WeighbridgeError] = []
+        try:
+            outcomes = self._writer.commit_many(ready)
+        except BaseException:
+            for submission in ready:
+                self._put_back(submission)
+            raise
+        for submission, answer in zip(ready, outcomes, strict=True):
+            if isinstance(answer, Committed):
+                self._settle(submission, answer)
+                answers.append(answer)
+                continue
+            self._put_back(submission)
+            known = isinstance(answer, UsageError)
+            answers.append(answer if known else self.refuse(submission.tenant_id, answer))
+        return answers
+
+    def refusals(self, tenant_id: str) -> dict[str, int]:
+        """Return the refusals of a tenant that no record tells of yet, by code."""
+        with self._lock:
+            return dict(self._refused.get(tenant_id, ()))
+
+    def _completed(self, submission: Submission) -> Submission:
+        """Return the submission with the refusals it has to tell of, and without content that is certainly stored."""
+        tenant_id = submission.tenant_id
+        contents = tuple(item for item in submission.contents if (tenant_id, item[0]) not in self._known_content)
+        with self._lock:
+            refusals = dict(self._refused.pop(tenant_id, ()))
+        return msgspec.structs.replace(submission, contents=contents, refusals=refusals)
+
+    def _settle(self, submission: Submission, committed: Committed) -> None:
+        if committed.replayed:
+            self._put_back(submission)  # no record was made that could have told of them
+            return
+        if len(self._known_content) > KNOWN_CONTENT_MAX:
+            self._known_content = set()
+        self._known_content.update((submission.tenant_id, content_hash) for content_hash, _ in submission.contents)
+
+    def _put_back(self, submission: Submission) -> None:
+        if submission.refusals:
+            with self._lock:
+                self._refused.setdefault(submission.tenant_id, Counter()).update(submission.refusals)
+
+    def refuse(self, tenant_id: str, error: Exception) -> Refusal:
+        """Count and log that no verdict could be recorded, and return the refusal to raise (G2)."""
+        if isinstance(error, Refusal):
+            refusal = error
+        elif isinstance(error, StoreError):
+            refusal = Refusal("LEDGER_WRITE_FAILED", str(error))
+        else:
+            refusal = Refusal(
+                "COMMIT_UNKNOWN", f"the store failed with {type(error).__name__}; ask again under the same id"
+            )
+        with self._lock:
+            self._refused.setdefault(tenant_id, Counter())[refusal.code] += 1
+        _log.error("refused to decide: %s", refusal, extra={"tenant_id": tenant_id, "code": refusal.code})
+        return refusal

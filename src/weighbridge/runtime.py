@@ -1,0 +1,360 @@
+"""Weighbridge: the finished thing a library user holds.
+
+Made by `weighbridge.open`. It judges (:meth:`Weighbridge.gate`), governs functions (:meth:`operation`, :meth:`writeback`),
+explains (:meth:`why`), checks (:meth:`verify`) and judges again (:meth:`replay`), on one store, under one policy document.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, Self, TypeVar, cast
+
+from weighbridge import canonical
+from weighbridge.domain.context import OperationFacts, OperationKind
+from weighbridge.domain.decision import GateDecision
+from weighbridge.domain.instant import format_instant, parse_instant
+from weighbridge.domain.principal import Principal
+from weighbridge.domain.verdict import Verdict
+from weighbridge.errors import ContextError, NotFound, UsageError, WeighbridgeError
+from weighbridge.executor import Executor, Surroundings, tenant_of
+from weighbridge.gateway import Engine, ValidatorGateway
+from weighbridge.ledger.answer import gate_decisions
+from weighbridge.ledger.submission import Submission
+from weighbridge.operations import Governed, Operations, Scope, facts_of, scope
+from weighbridge.recorder import Recorder
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from weighbridge.ledger.story import Story
+    from weighbridge.policy.effective import EffectivePolicy
+    from weighbridge.replay import RunReplay
+    from weighbridge.storage.audit import StoreAudit
+    from weighbridge.storage.reading import LedgerReader
+
+_P = ParamSpec("_P")
+_Value = TypeVar("_Value")
+
+
+class _Register(Protocol):
+    """What a decorator factory returns: it keeps the signature of what it is put on."""
+
+    def __call__(self, function: Callable[_P, _Value]) -> Governed[_P, _Value]:
+        """Register ``function``."""
+
+
+ASYNC_CALLERS_MAX = 64  # waiting callers share a commit, so threads here cost memory and no flushes
+
+
+class _OwnReader:
+    """The read side of a store and nothing else of it, for whoever holds this credential (L5)."""
+
+    _FREE = frozenset({"purpose"})
+    _OF_A_TENANT = frozenset(
+        {"authorisations", "blocked_proposals", "content", "contents", "find", "head", "identities", "identity"}
+        | {"record", "records", "subjects", "tenant_key"}
+    )
+
+    def __init__(self, reader: LedgerReader, principal: Principal) -> None:
+        self._reader, self._principal = reader, principal
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self._FREE:
+            return getattr(self._reader, name)
+        if name not in self._OF_A_TENANT:
+            raise AttributeError(name)
+        ask = getattr(self._reader, name)
+
+        def asked(tenant_id: str, *args: Any, **kwargs: Any) -> Any:
+            return ask(tenant_of(self._principal, tenant_id), *args, **kwargs)
+
+        return asked
+
+    def tenants(self) -> tuple[str, ...]:
+        own = self._principal.tenant_id
+        return tuple(tenant for tenant in self._reader.tenants() if own in {None, tenant})
+
+    @contextmanager
+    def snapshot(self) -> Iterator[LedgerReader]:
+        with self._reader.snapshot() as moment:
+            yield cast("LedgerReader", _OwnReader(moment, self._principal))
+
+
+class PolicyOf(Protocol):
+    """Where effective policies come from: a policy document."""
+
+    def effective(self, tenant_id: str | None) -> EffectivePolicy:
+        """Return the effective policy of a tenant."""
+
+
+class Weighbridge:
+    """Governs what agents do: judges, records, proves. Safe to use from many threads; close it, or use ``with``."""
+
+    def __init__(
+        self,
+        *,
+        policy: PolicyOf,
+        recorder: Recorder,
+        reader: LedgerReader,
+        close: Callable[[], None],
+        gateway: ValidatorGateway,
+        principal: Principal,
+        surroundings: Surroundings,
+    ) -> None:
+        self._policy = policy
+        self._recorder = recorder
+        self._reader = reader
+        self._close = close
+        self._gateway = gateway
+        self._principal = principal
+        self._surroundings = surroundings
+        self._engines: dict[str, Engine] = {}
+        self._threads: ThreadPoolExecutor | None = None
+        facts: dict[str, OperationFacts] = {}
+        self._executor = Executor(
+            recorder=recorder,
+            reader=reader,
+            engine_of=self._engine,
+            registered=facts,
+            principal=principal,
+            surroundings=surroundings,
+        )
+        self._operations = Operations(self._executor, facts, self._in_thread)
+        self._declared = gateway.engine(policy.effective(None), b"").policy.operations
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        """Close it."""
+        self.close()
+
+    def close(self) -> None:
+        """Release the store and the threads of asynchronous callers. Decisions already answered stay on record."""
+        if self._threads is not None:
+            self._threads.shutdown(wait=True)
+        self._close()
+
+    @property
+    def reader(self) -> LedgerReader:
+        """Return the read side of the store, of no other tenant than the credential's."""
+        return cast("LedgerReader", _OwnReader(self._reader, self._principal))
+
+    def gate(self, context: Any) -> GateDecision:
+        """Judge one request at its choke point and answer once the decision is on record.
+
+        ``context`` is a JSON object (a dict) as `weighbridge.domain.context` describes it, or a `ValidationContext`.
+
+        Raises:
+            ContextError, CanonicalError, TenantMismatch, SuppliedTimeRefused: it is no request; nothing was recorded.
+            IdempotencyConflict: its run id answers another request.
+            Refusal: no verdict could be recorded; what was asked for must not happen.
+        """
+        return self._executor.gate(context)
+
+    async def gate_async(self, context: Any) -> GateDecision:
+        """Do as :meth:`gate` does, without holding up the event loop. A caller that is cancelled asks again by id."""
+        return await self._in_thread(self._executor.gate, context)
+
+    def gate_many(self, contexts: Sequence[Any]) -> list[GateDecision | WeighbridgeError]:
+        """Judge many requests in order, in as few transactions as possible; an error stands in its request's place."""
+        return self._executor.gate_many(contexts)
+
+    def operation(
+        self,
+        name: str | None = None,
+        *,
+        cost: str,
+        action: str | None = None,
+        reads: bool = False,
+        declares_proposal: bool = False,
+    ) -> _Register:
+        """Register a function as an operation; its calls are weighed before they happen.
+
+        ``name`` defaults to the function's. ``cost`` is CHEAP, MEDIUM or EXPENSIVE (B1) and always stated: nothing is cheap
+        by default. ``action`` is the action type that policies name, by default the operation's name; ``reads`` says that
+        the operation changes nothing; ``declares_proposal`` that an EXPENSIVE one is grounded like a proposal (R1).
+        """
+        kind = OperationKind.READ if reads else OperationKind.ACTION
+
+        def register(function: Callable[_P, _Value]) -> Governed[_P, _Value]:
+            given = facts_of(
+                name or function.__name__,
+                kind=kind,
+                cost=cost,
+                action=action,
+                target=None,
+                declares_proposal=declares_proposal,
+            )
+            return self._register(given, function)
+
+        return register
+
+    def writeback(
+        self, name: str | None = None, *, target: str, action: str | None = None, cost: str = "MEDIUM"
+    ) -> _Register:
+        """Register a function that changes something outside: ``target`` is the system it writes to."""
+
+        def register(function: Callable[_P, _Value]) -> Governed[_P, _Value]:
+            given = facts_of(
+                name or function.__name__,
+                kind=OperationKind.WRITEBACK,
+                cost=cost,
+                action=action,
+                target=target,
+                declares_proposal=False,
+            )
+            return self._register(given, function)
+
+        return register
+
+    def scope(self, **stated: Any) -> Scope:
+        """Return a scope; see `weighbridge.scope`."""
+        return scope(**stated)
+
+    def authorise_retry(self, validation_run_id: str, *, by: Principal, reason: str, expires_at: str) -> int:
+        """Permit one new judgement of a blocked proposal with unchanged inputs, and return the record's number (G8).
+
+        It changes no verdict: the proposal is judged again, once, until ``expires_at`` (RFC 3339).
+
+        Raises:
+            UsageError: ``by`` is no person, or is the proposer; the reason is empty; the run was not blocked.
+            NotFound: no such run.
+        """
+        expires_ms = parse_instant(expires_at)
+        if expires_ms is None:
+            raise ContextError("expires_at", "names no instant; write RFC 3339 with an offset")
+        if expires_ms <= self._surroundings.clock_ms():
+            raise ContextError("expires_at", "lies in the past; an authorisation that never holds is none")
+        if not by.person:
+            raise UsageError(f"`{by.id}` is no person; a retry is authorised by a person other than the proposer")
+        if not reason.strip():
+            raise ContextError("reason", "is empty; say why the same action may be judged again")
+        tenant_id = self._tenant(by.tenant_id)
+        decision, common = self._blocked_run(tenant_id, validation_run_id)
+        if by.id in {common["actor"]["id"], common.get("principal", {}).get("id")}:
+            raise UsageError(f"`{by.id}` proposed this action; another person authorises its retry")
+        return self._record_authorisation(decision, by, reason, expires_ms)
+
+    def why(self, identity: str, tenant_id: str | None = None) -> Story:
+        """Return the whole story of a plan, step, account, run or operation id (L4).
+
+        Raises:
+            NotFound: no record under that id.
+            TenantMismatch: the credential is for another tenant.
+        """
+        from weighbridge.ledger.story import tell  # noqa: PLC0415 - reading back is not on the hot path
+
+        return tell(self._reader, self._tenant(tenant_id), identity)
+
+    def verify(self, tenant_id: str | None = None, *, progress: Callable[[int], None] | None = None) -> StoreAudit:
+        """Check chain, heads, identities and content against the fold of the ledger (L3).
+
+        Without a tenant, every one that the credential reaches. ``progress`` is told how many records more were checked.
+
+        Raises:
+            TenantMismatch: the credential is for another tenant.
+        """
+        from weighbridge.storage.audit import verify_store  # noqa: PLC0415 - reading back is not on the hot path
+
+        everything = tenant_id is None and self._principal.tenant_id is None
+        return verify_store(self._reader, None if everything else self._tenant(tenant_id), progress=progress)
+
+    def replay(self, identity: str | None = None, tenant_id: str | None = None) -> Iterator[RunReplay]:
+        """Judge a recorded run or operation again, or every run there is, and compare the bytes (G4).
+
+        Raises:
+            NotFound: no run under that id.
+            TenantMismatch: the credential is for another tenant.
+        """
+        from weighbridge.replay import replay  # noqa: PLC0415 - reading back is not on the hot path
+
+        return replay(self._reader, self._gateway, self._tenant(tenant_id), identity)
+
+    def _blocked_run(self, tenant_id: str, run_id: str) -> tuple[GateDecision, dict[str, Any]]:
+        """Return the decision of a blocked run and the common fields of its record."""
+        known = self._reader.identity(tenant_id, "run", run_id)
+        stored = self._reader.record(tenant_id, known.seq) if known else None
+        if known is None or stored is None:
+            raise NotFound(
+                f"no run `{run_id}` is on record for tenant `{tenant_id}`; `weighbridge ledger tail` shows what is"
+            )
+        decisions = gate_decisions(stored.body, stored.hash, replayed=True)
+        decision = next(one for one in decisions if one.validation_run_id == run_id)
+        if decision.verdict is not Verdict.BLOCK:
+            raise UsageError(f"run `{run_id}` was not blocked ({decision.verdict}); there is nothing to authorise")
+        return decision, canonical.decode(stored.body)["common"]
+
+    def _record_authorisation(self, decision: GateDecision, by: Principal, reason: str, expires_ms: int) -> int:
+        tenant_id = decision.record.tenant_id
+        known = self._reader.identity(tenant_id, "run", decision.validation_run_id)
+        engine = self._engine(tenant_id)
+        stated = canonical.encode(reason)
+        reason_hash = canonical.keyed_hash(engine.key, stated)  # L6: free text by people lives in content
+        now_ms = self._surroundings.clock_ms()
+        submission = Submission(
+            tenant_id=tenant_id,
+            common={
+                "actor": {"id": by.id, "role": by.role.value},
+                "choke_point": decision.choke_point.value,
+                "enforcement": decision.enforcement,
+                "engine_version": engine.version,
+                "evaluation_time": format_instant(now_ms),
+                "policy_version": engine.policy.policy_version,
+                "time_source": "clock",
+                "validation_run_id": decision.validation_run_id,
+            },
+            evaluation_time_ms=now_ms,
+            time_source="clock",
+            max_clock_skew_ms=engine.policy.max_clock_skew_ms,
+            events=(
+                {
+                    "type": "RETRY_AUTHORISED",
+                    "expires_at": format_instant(expires_ms),
+                    "proposal_hash": decision.proposal_hash,
+                    "request_hash": known.request_hash if known else "",
+                    "content": {"reason": reason_hash},
+                },
+            ),
+            authorises=(
+                decision.choke_point.value,
+                decision.proposal_hash,
+                known.request_hash if known else "",
+                expires_ms,
+            ),
+            contents=((reason_hash, stated),),
+        )
+        return self._recorder.record(submission).seq
+
+    def _register(self, facts: OperationFacts, function: Callable[_P, _Value]) -> Governed[_P, _Value]:
+        declared = self._declared.get(facts.name)
+        if declared is not None and declared != facts:
+            message = (
+                f"operation `{facts.name}` is declared in the policy with another kind, class, action type or target; "
+                "one place says what it is: make them agree, or leave it out of the policy"
+            )
+            raise UsageError(message)
+        return self._operations.register(facts, function)
+
+    def _tenant(self, tenant_id: str | None) -> str:
+        """L5: whoever came with a credential for one tenant reads no other."""
+        return tenant_of(self._principal, tenant_id)
+
+    def _engine(self, tenant_id: str) -> Engine:
+        engine = self._engines.get(tenant_id)
+        if engine is None:
+            key = self._reader.tenant_key(tenant_id)
+            engine = self._engines[tenant_id] = self._gateway.engine(self._policy.effective(tenant_id), key)
+        return engine
+
+    async def _in_thread(self, function: Callable[..., _Value], /, *args: Any) -> _Value:
+        if self._threads is None:
+            from concurrent.futures import ThreadPoolExecutor as Pool  # noqa: PLC0415 - asynchronous callers only
+
+            self._threads = Pool(ASYNC_CALLERS_MAX, thread_name_prefix="weighbridge")
+        import asyncio  # noqa: PLC0415 - only callers that run a loop need it, and they have it
+
+        return await asyncio.get_running_loop().run_in_executor(self._threads, functools.partial(function, *args))

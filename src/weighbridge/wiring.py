@@ -1,0 +1,125 @@
+"""Settings to finished parts: the only file that names concrete classes, reads a clock, or draws random bytes."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from weighbridge.domain.principal import Principal
+from weighbridge.errors import UsageError
+from weighbridge.executor import Surroundings
+from weighbridge.gateway import ValidatorGateway
+from weighbridge.recorder import Recorder
+from weighbridge.runtime import Weighbridge
+from weighbridge.validators.builtin import ENGINE_LIBRARIES
+from weighbridge.validators.interface import Validator
+
+if TYPE_CHECKING:
+    from weighbridge.policy.document import PolicyDocument
+    from weighbridge.storage.memory import MemoryStore
+    from weighbridge.storage.sqlite import SqliteStore
+
+LOCAL_HOST = Principal(id="local")
+VALIDATOR_GROUP = "weighbridge.validators"
+_MEMORY = ":memory:"
+_SQLITE_SCHEME = "sqlite:///"
+
+
+def open(  # noqa: A001 - `weighbridge.open(...)` is the name users meet; its options are the product's
+    policy: str | Path | Mapping[str, Any] | PolicyDocument,
+    store: str | Path = _MEMORY,
+    *,
+    validators: Sequence[Validator] = (),
+    principal: Principal = LOCAL_HOST,
+    purpose: str = "enforcement",
+    surroundings: Surroundings | None = None,
+) -> Weighbridge:
+    """Open a Weighbridge on a policy and a store.
+
+    ``policy`` is a path to YAML or JSON, a mapping, or a loaded document. ``store`` is a path (or ``sqlite:///path``) of one
+    SQLite file, made when missing, or ``":memory:"``, which keeps nothing after the process. ``validators`` are custom ones,
+    besides those installed under the entry point group ``weighbridge.validators``. ``purpose`` is ``"enforcement"``, or
+    ``"evaluation"`` for a store that judges past requests at the times they bring along (B9).
+
+    Raises:
+        PolicyError: the policy has mistakes, all of them listed.
+        StoreError: the store cannot be opened, or would not keep what it answers.
+        UsageError: the policy names a custom validator that is not at hand.
+    """
+    around = surroundings or system_surroundings()
+    document = load_document(policy)
+    gateway = make_gateway(validators)
+    opened = open_store(store, purpose=purpose, surroundings=around)
+    try:
+        return Weighbridge(
+            policy=document,
+            recorder=Recorder(opened),
+            reader=opened,
+            close=opened.close,
+            gateway=gateway,
+            principal=principal,
+            surroundings=around,
+        )
+    except BaseException:
+        opened.close()
+        raise
+
+
+def system_surroundings() -> Surroundings:
+    """Return the machine's clock and its source of random bytes."""
+    return Surroundings(clock_ms=lambda: time.time_ns() // 1_000_000, entropy=os.urandom)
+
+
+def load_document(policy: str | Path | Mapping[str, Any] | PolicyDocument) -> PolicyDocument:
+    """Return the policy document that a path, a mapping or a loaded document stands for."""
+    from weighbridge.policy.document import PolicyDocument
+    from weighbridge.policy.loader import document_from_mapping, load_policy
+
+    if isinstance(policy, PolicyDocument):
+        return policy
+    if isinstance(policy, Mapping):
+        return document_from_mapping(dict(policy))
+    path = Path(policy)
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except OSError as error:
+        message = (
+            f"the policy `{path}` cannot be read ({error.strerror}); `weighbridge policy init` writes one to start from"
+        )
+        raise UsageError(message) from None
+    except UnicodeDecodeError:
+        raise UsageError(f"the policy `{path}` is not UTF-8 text; save it as UTF-8") from None
+    return load_policy(text, str(path))
+
+
+def make_gateway(validators: Sequence[Validator] = ()) -> ValidatorGateway:
+    """Return a gateway with the custom validators passed in and those installed."""
+    installed = [point.load()() for point in importlib.metadata.entry_points(group=VALIDATOR_GROUP)]
+    return ValidatorGateway([*installed, *validators], library_versions())
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions of the libraries whose behaviour is part of the engine (G4)."""
+    return {name: importlib.metadata.version(name) for name in ENGINE_LIBRARIES}
+
+
+def open_store(
+    store: str | Path, *, purpose: str | None, surroundings: Surroundings, create: bool = True
+) -> MemoryStore | SqliteStore:
+    """Return the store that a path or URL names; ``purpose`` None takes whatever an existing one was made for."""
+    place = str(store)
+    if place == _MEMORY:
+        from weighbridge.storage.memory import MemoryStore
+
+        return MemoryStore(purpose=purpose or "enforcement", entropy=surroundings.entropy)
+    if "://" in place and not place.startswith(_SQLITE_SCHEME):
+        scheme = place.split("://", 1)[0]
+        raise UsageError(f"no store speaks `{scheme}://`; give a path, `sqlite:///path` or `:memory:`")
+    from weighbridge.storage.sqlite import SqliteStore
+
+    path = place.removeprefix(_SQLITE_SCHEME)
+    return SqliteStore(path, purpose=purpose, entropy=surroundings.entropy, create=create)
