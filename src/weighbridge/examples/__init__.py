@@ -1,0 +1,1 @@
+"""Examples that run: scenarios of our own, with their data and policies."""

@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+import contextlib
+import gzip
+import hashlib
+import json
+import sqlite3
+import threading
+import time
+
+import pytest
+
+from tests import samples
+from tests.command_line import run
+from weighbridge.cli import ledger as cli_ledger
+
+
+@pytest.fixture
+def store(tmp_path):
+    path = tmp_path / "s.db"
+    with samples.weighbridge(path) as wb:
+        for number in range(3):
+            wb.gate(samples.context(validation_run_id=f"run-{number}", account_id=f"a-{number}"))
+        wb.gate(samples.blocked_context(validation_run_id="run-blocked"))
+    return path
+
+
+def edit(store, statement):
+    """Change the file as somebody would who owns it: the guards off, the change, the guards on again."""
+    with contextlib.closing(sqlite3.connect(store)) as connection, connection:
+        guards = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
+        for name, _ in guards:
+            connection.execute(f'DROP TRIGGER "{name}"')
+        connection.execute(statement)
+        for _, sql in guards:
+            connection.execute(sql)
+
+
+def test_a_ledger_that_is_what_was_written_verifies(store):
+    """L3: and the answer says what it does not show."""
+    ran = run("ledger", "verify", "--store", store, "--table")
+    assert ran.code == 0
+    assert "tenant acme: 4 records verify" in ran.out
+    assert "an end that was cut off, an old copy put back, or everything computed anew" in ran.out.replace("\n", " ")
+    (line,) = run("ledger", "verify", "--store", store).lines
+    assert (line["tenant_id"], line["ok"], line["records"], line["faults"]) == ("acme", True, 4, [])
+
+
+def test_an_edited_record_is_named(store):
+    """L3: the first bad record by its number."""
+    edit(store, "UPDATE ledger SET body = CAST(replace(CAST(body AS TEXT), 'BLOCK', 'ALLOW') AS BLOB) WHERE seq = 4")
+    ran = run("ledger", "verify", "--store", store, "--table")
+    assert ran.code == 4
+    assert "tenant acme does not verify; the first bad record is 4" in ran.out
+    assert run("ledger", "verify", store).lines[0]["faults"][0]["seq"] == 4
+
+
+def test_a_store_may_be_named_as_a_file(store):
+    assert run("ledger", "verify", store).code == 0
+    assert run("ledger", "verify", store, "--store", store).code == 2
+
+
+def test_every_tenant_is_checked_unless_one_is_chosen(store):
+    with samples.weighbridge(store) as wb:
+        wb.gate(samples.context(tenant_id="beta"))
+    assert [line["tenant_id"] for line in run("ledger", "verify", "--store", store).lines] == ["acme", "beta"]
+    assert [line["tenant_id"] for line in run("ledger", "verify", "--store", store, "--tenant", "beta").lines] == [
+        "beta"
+    ]
+    assert run("ledger", "verify", "--store", store, "--tenant", "nobody").code == 2
+
+
+def test_a_witness_shows_what_the_chain_cannot(store):
+    """L3: a cut or recomputed chain is found against a head kept elsewhere, and only so."""
+    (line,) = run("ledger", "verify", "--store", store).lines
+    head = f"{line['head']['seq']}:{line['head']['hash']}"
+    assert run("ledger", "verify", "--store", store, "--witness", head).code == 0
+    ran = run("ledger", "verify", "--store", store, "--witness", f"9:{line['head']['hash']}", "--table")
+    assert ran.code == 4
+    assert "the witness saw record 9" in ran.out
+    assert run("ledger", "verify", "--store", store, "--witness", "four").code == 2
+
+
+def test_an_empty_ledger_is_said_to_be_empty(tmp_path):
+    samples.weighbridge(tmp_path / "e.db").close()
+    ran = run("ledger", "verify", "--store", tmp_path / "e.db", "--table")
+    assert ran.code == 0
+    assert "there is nothing to verify" in ran.out
+
+
+@pytest.mark.parametrize("name", ["ledger.export", "ledger.export.gz"])
+def test_an_export_verifies_without_the_store(store, tmp_path, name):
+    """L3: somebody who has only the export can check it."""
+    out = tmp_path / name
+    ran = run("ledger", "export", "--store", store, "--out", out)
+    assert ran.code == 0
+    assert f" ledger verify {out}" in ran.err
+    store.unlink()
+    (line,) = run("ledger", "verify", out).lines
+    assert (line["ok"], line["records"]) == (True, 4)
+    assert run("ledger", "verify", out, "--tenant", "beta").code == 2
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_the_leaf_of_an_exported_record_is_the_hash_of_its_body(store):
+    lines = run("ledger", "export", "--store", store).lines
+    assert lines[0]["format"] == "weighbridge-ledger"
+    assert lines[-1]["end"] is True
+    for line in lines[1:-1]:
+        assert hashlib.sha256(b"\0" + line["body"].encode()).hexdigest() == line["leaf"]
+
+
+@pytest.mark.parametrize("change", ["edit", "drop", "swap", "cut"])
+def test_an_export_that_was_changed_does_not_verify(store, tmp_path, change):
+    """L3: edited, dropped, swapped or cut records are found and named."""
+    lines = run("ledger", "export", "--store", store).out.splitlines(keepends=True)
+    if change == "edit":
+        lines[2] = lines[2].replace("ALLOW", "BLOCK", 1)
+    elif change == "drop":
+        del lines[2]
+    elif change == "swap":
+        lines[2], lines[3] = lines[3], lines[2]
+    else:
+        del lines[-2:]
+    path = tmp_path / "changed.export"
+    path.write_text("".join(lines))
+    ran = run("ledger", "verify", path, "--table")
+    assert ran.code == 4
+    assert f"the first bad record is {4 if change == 'cut' else 2}" in ran.out
+
+
+def test_a_damaged_archive_does_not_verify(store, tmp_path):
+    out = tmp_path / "e.gz"
+    run("ledger", "export", "--store", store, "--out", out)
+    out.write_bytes(out.read_bytes()[:-20])
+    ran = run("ledger", "verify", out)
+    assert ran.code == 4
+    assert "damaged or cut" in ran.err
+
+
+def test_content_is_exported_only_when_asked_for(store):
+    """L6: what decisions were made from may hold personal data."""
+    assert not any("content" in line for line in run("ledger", "export", "--store", store).lines)
+    with_content = run("ledger", "export", "--store", store, "--with-content").lines
+    assert any("content" in line for line in with_content)
+
+
+def test_an_export_can_begin_after_a_record(store, tmp_path):
+    out = tmp_path / "later.export"
+    run("ledger", "export", "--store", store, "--after", 2, "--out", out)
+    (line,) = run("ledger", "verify", out).lines
+    assert (line["ok"], line["records"], line["head"]["seq"]) == (True, 2, 4)
+    assert run("ledger", "export", "--store", store, "--after", 99).code == 2
+
+
+def test_a_file_that_cannot_be_written_leaves_nothing_behind(store, tmp_path):
+    ran = run("ledger", "export", "--store", store, "--out", tmp_path / "no" / "where.export")
+    assert ran.code == 1
+    assert "cannot be written" in ran.err
+    assert run("ledger", "export", "--store", store, "--tenant", "nobody", "--out", tmp_path / "n.export").code == 2
+    assert not list(tmp_path.glob("n.export*"))
+
+
+def test_an_export_is_the_same_bytes_every_time(store, tmp_path):
+    first, second = tmp_path / "1.gz", tmp_path / "2.gz"
+    run("ledger", "export", "--store", store, "--out", first)
+    run("ledger", "export", "--store", store, "--out", second)
+    assert first.read_bytes() == second.read_bytes()
+    assert first.read_bytes()[4:8] == b"\0" * 4  # the archive does not say when it was made
+    assert gzip.decompress(first.read_bytes()).endswith(b"\n")
+
+
+def test_tail_shows_the_last_records_one_a_line(store):
+    ran = run("ledger", "tail", "--store", store, "-n", 2, "--table")
+    assert [line.split()[0] for line in ran.out.splitlines()] == ["3", "4"]
+    assert ran.out.splitlines()[1].split()[2:] == ["BLOCK", "crm.update", "CONTRADICTION", "run-blocked"]
+    lines = run("ledger", "tail", "--store", store).lines
+    assert [line["seq"] for line in lines] == [1, 2, 3, 4]
+    assert lines[3]["record"]["common"]["validation_run_id"] == "run-blocked"
+
+
+def test_following_goes_on_until_it_is_interrupted(store, monkeypatch):
+    writer = samples.weighbridge(store)
+    pauses = iter(range(2))
+
+    def pause(_seconds):
+        if next(pauses, None) is None:
+            raise KeyboardInterrupt
+        thread = threading.Thread(target=writer.gate, args=[samples.warned_context()])
+        thread.start()
+        thread.join()
+
+    monkeypatch.setattr(time, "sleep", pause)
+    ran = run("ledger", "tail", "--store", store, "-n", 1, "--follow")
+    writer.close()
+    assert ran.code == 0
+    assert [line["seq"] for line in ran.lines] == [4, 5, 6]
+
+
+def test_show_prints_a_record_with_everything_in_it(store):
+    ran = run("ledger", "show", 4, "--store", store, "--table")
+    assert "contradiction" in ran.out
+    assert "`renewal.status` is `closed`" in " ".join(ran.out.split())
+    (line,) = run("ledger", "show", 4, "--store", store).lines
+    body = json.dumps(line["record"], separators=(",", ":"), sort_keys=True).encode()
+    assert hashlib.sha256(b"\0" + body).hexdigest() == line["leaf"]
+
+
+def test_a_record_that_is_not_there_ends_with_2(store):
+    ran = run("ledger", "show", 5, "--store", store)
+    assert ran.code == 2
+    assert "has no record 5; the last one is 4" in ran.err
+
+
+def test_a_record_other_than_a_decision_is_told_too(store):
+    with samples.weighbridge(store) as wb:
+
+        @wb.operation("crm.note", action="note", cost="CHEAP")
+        def note(text):
+            return text
+
+        with wb.scope(
+            tenant="acme",
+            snapshot=samples.CONTEXT["snapshot"]["fields"],
+            data_sources=samples.CONTEXT["data_sources"],
+            evidence=samples.CONTEXT["evidence"],
+            references=samples.CONTEXT["proposal"]["evidence"],
+        ):
+            note.with_id("op-1")("hello")
+    last = run("ledger", "tail", "--store", store, "-n", 1, "--table").out
+    assert last.split()[2:] == ["OPERATION_COMPLETED", "crm.note", "COMPLETED", "op-1"]
+
+
+def test_the_limits_of_a_check_are_those_of_the_documentation():
+    assert "--witness" in cli_ledger.LIMITS

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import pytest
+
+from tests import samples
+from weighbridge.cli.stores import reading, store_or_default, tenant_or_default
+from weighbridge.errors import UsageError
+
+
+@pytest.fixture
+def store(tmp_path):
+    path = tmp_path / "s.db"
+    with samples.weighbridge(path) as wb:
+        wb.gate(samples.context())
+    return str(path)
+
+
+def test_defaults_come_from_the_environment(monkeypatch):
+    monkeypatch.setenv("WEIGHBRIDGE_STORE", "elsewhere.db")
+    monkeypatch.setenv("WEIGHBRIDGE_TENANT", "beta")
+    assert (store_or_default(None), tenant_or_default(None)) == ("elsewhere.db", "beta")
+    assert (store_or_default("here.db"), tenant_or_default("acme")) == ("here.db", "acme")
+
+
+def test_the_only_tenant_is_meant_where_nobody_names_one(store, monkeypatch):
+    monkeypatch.delenv("WEIGHBRIDGE_TENANT", raising=False)
+    with reading(store) as reader:
+        assert tenant_or_default(None, reader) == "acme"
+        assert tenant_or_default("beta", reader) == "beta"
+        monkeypatch.setenv("WEIGHBRIDGE_TENANT", "beta")
+        assert tenant_or_default(None, reader) == "beta"
+
+
+def test_a_url_names_a_store_as_a_path_does(store):
+    with reading(f"sqlite:///{store}") as reader:
+        assert reader.tenants() == ("acme",)
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [("nowhere.db", "there is no store"), (":memory:", "a memory store ends"), ("redis://x", "no store speaks")],
+)
+def test_what_is_no_store_is_a_usage_error_and_none_is_made(place, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=words), reading(place):
+        pass
+    assert not list(tmp_path.iterdir())
