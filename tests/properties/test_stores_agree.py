@@ -1,0 +1,128 @@
+"""Any submissions, in any order: the SQLite store gives the same answers and the same bytes as the reference in memory."""
+
+import itertools
+import tempfile
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from weighbridge.canonical import keyed_hash
+from weighbridge.domain.verdict import Verdict
+from weighbridge.errors import WeighbridgeError
+from weighbridge.ledger.submission import Committed
+from weighbridge.storage.audit import export_ledger, verify_store
+from weighbridge.storage.memory import MemoryStore
+from weighbridge.storage.sqlite import SqliteStore
+from weighbridge.testing.submissions import (
+    EXPENSIVE,
+    NOW_MS,
+    WRITEBACK,
+    authorisation,
+    completion,
+    decision,
+    draft,
+    erasure,
+    with_content,
+)
+from weighbridge.verify import verify_export
+
+# Few names, so that they meet.
+NAMES = st.sampled_from(["a", "b", "c"])
+TENANTS = st.sampled_from(["acme", "globex"])
+TIMES = st.sampled_from([NOW_MS, NOW_MS + 1, NOW_MS - 5_000, NOW_MS - 5_001, NOW_MS + 60_000])
+DRAFTS = st.builds(
+    draft,
+    NAMES,
+    request=NAMES,
+    proposal=NAMES,
+    verdict=st.sampled_from(Verdict),
+    choke_point=st.sampled_from([WRITEBACK, EXPENSIVE]),
+)
+DECISIONS = st.builds(
+    lambda runs, **given: decision(*runs, **given),
+    st.lists(DRAFTS, min_size=1, max_size=2),
+    tenant=TENANTS,
+    operation=st.none() | NAMES,
+    request=NAMES,
+    at_ms=TIMES,
+    time_source=st.sampled_from(["clock", "supplied"]),
+    policy=NAMES,
+    refusals=st.sampled_from([{}, {"OVERLOADED": 2}]),
+    plan_id=NAMES,
+)
+COMPLETIONS = st.builds(completion, NAMES, st.sampled_from(["COMPLETED", "FAILED"]), tenant=TENANTS, at_ms=TIMES)
+AUTHORISATIONS = st.builds(authorisation, DRAFTS, tenant=TENANTS, at_ms=TIMES, expires_ms=TIMES)
+KEYS = {"acme": (1).to_bytes(32, "big"), "globex": (2).to_bytes(32, "big")}
+CONTENTS = st.builds(
+    lambda name, body, tenant: with_content(name, KEYS[tenant], body, tenant=tenant),
+    NAMES,
+    st.sampled_from([b"x", b"\xff", b""]),
+    TENANTS,
+)
+ERASURES = st.tuples(TENANTS, st.sampled_from([b"x", b"\xff", b""]))
+STEPS = st.lists(DECISIONS | COMPLETIONS | AUTHORISATIONS | CONTENTS | ERASURES, max_size=25)
+
+
+def outcome(call):
+    try:
+        return call()
+    except WeighbridgeError as error:
+        return type(error), str(error)
+
+
+def done(store, step):
+    if isinstance(step, tuple):
+        tenant, body = step
+        return outcome(lambda: store.erase_content(tenant, (keyed_hash(KEYS[tenant], body),), erasure(tenant=tenant)))
+    return outcome(lambda: store.commit(step))
+
+
+def entropy():
+    numbers = itertools.count(1)
+    return lambda size: KEYS["acme"] if size == 32 and next(numbers) == 1 else KEYS["globex"][-size:]
+
+
+def everything(store):
+    """Return all that a store shows."""
+    return {
+        tenant: (
+            store.head(tenant),
+            list(store.records(tenant)),
+            list(store.identities(tenant)),
+            list(store.blocked_proposals(tenant)),
+            list(store.authorisations(tenant)),
+            list(store.subjects(tenant)),
+            list(store.contents(tenant)),
+            [tuple(store.find(tenant, name)) for name in ("a", "b", "c", "s-1", "a-1")],
+        )
+        for tenant in store.tenants()
+    }
+
+
+@settings(max_examples=60, deadline=None)
+@given(STEPS, st.booleans())
+def test_the_stores_agree(steps, together):
+    """L3: answers, errors, records, rows: equal; both verify; every export verifies (G3, G8, G10, L5, L6)."""
+    with tempfile.TemporaryDirectory() as folder:
+        memory = MemoryStore(entropy=entropy())
+        sqlite = SqliteStore(Path(folder, "ledger.db"), entropy=entropy())
+        for tenant, key in KEYS.items():
+            assert memory.tenant_key(tenant) == sqlite.tenant_key(tenant) == key
+        if together:
+            plain = [step for step in steps if not isinstance(step, tuple)]
+            answers = [
+                [one if isinstance(one, Committed) else (type(one), str(one)) for one in store.commit_many(plain)]
+                for store in (memory, sqlite)
+            ]
+            assert answers[0] == answers[1]
+        for step in steps:
+            assert done(memory, step) == done(sqlite, step)
+        assert everything(memory) == everything(sqlite)
+        assert verify_store(memory).ok
+        checked = verify_store(sqlite)
+        assert checked.ok, checked
+        for tenant in sqlite.tenants():
+            assert list(export_ledger(memory, tenant)) == list(export_ledger(sqlite, tenant))
+            assert verify_export(export_ledger(sqlite, tenant, contents=True), key=KEYS[tenant]).ok
+        sqlite.close()

@@ -1,0 +1,477 @@
+"""Somebody with the file edits it: every change is found and the first bad record named, except what needs a witness (L3).
+
+The intruder owns the file, so the triggers do not stop them: they drop them, edit, and put them back.
+"""
+
+import os
+import random
+import shutil
+
+import apsw
+import pytest
+
+from weighbridge.domain.verdict import Verdict
+from weighbridge.errors import StoreError
+from weighbridge.ledger import chain, record
+from weighbridge.storage.audit import verify_store, verify_tenant
+from weighbridge.storage.sqlite import SqliteStore
+from weighbridge.testing.submissions import (
+    EXPENSIVE,
+    TENANT,
+    authorisation,
+    completion,
+    decision,
+    draft,
+    erasure,
+    with_content,
+)
+
+OTHER = "globex"
+COLUMNS = [
+    (table, column)
+    for table, columns in {
+        "ledger": ("tenant", "seq", "leaf_hash", "hash", "body"),
+        "ledger_head": ("tenant", "seq", "hash", "last_time_ms", "policy_version"),
+        "identity": ("tenant", "kind", "id", "request_hash", "seq", "state"),
+        "blocked_proposal": (
+            "tenant", "choke_point", "proposal_hash", "validation_run_id", "request_hash", "policy_version", "seq",
+        ),
+        "retry_authorisation": (
+            "tenant", "choke_point", "proposal_hash", "request_hash", "expires_ms", "seq", "used_seq",
+        ),
+        "subject": ("tenant", "kind", "id", "seq"),
+        "content": ("tenant", "hash", "body"),
+        "tenant_key": ("tenant", "key"),
+        "meta": ("key", "value"),
+    }.items()
+    for column in columns
+]  # fmt: skip
+TABLES = sorted({table for table, _ in COLUMNS})
+
+
+@pytest.fixture(scope="session")
+def original(tmp_path_factory):
+    """A store with everything in it: allowed, blocked, retried, completed, erased, of two tenants."""
+    path = tmp_path_factory.mktemp("tamper") / "original.db"
+    store = SqliteStore(path, entropy=os.urandom)
+    key = store.tenant_key(TENANT)
+    blocked = draft("run-1", proposal="p", request="r", verdict=Verdict.BLOCK)
+    store.commit(decision(blocked, draft("run-1b", choke_point=EXPENSIVE), operation="op-1"))
+    store.commit(authorisation(blocked))
+    store.commit(decision(draft("run-2", proposal="p", request="r"), operation="op-2", plan_id="p-2"))
+    store.commit(completion("op-2"))
+    store.commit(with_content("run-3", key, b"first"))
+    store.commit(with_content("run-4", key, b"second"))
+    store.erase_content(TENANT, (with_content("x", key, b"first").contents[0][0],), erasure())
+    store.commit(decision(draft("run-5", verdict=Verdict.BLOCK), operation="op-5"))
+    store.commit(decision(draft("run-1"), tenant=OTHER))
+    store.commit(with_content("run-2", store.tenant_key(OTHER), b"theirs", tenant=OTHER))
+    assert verify_store(store).ok
+    store.close()
+    return path
+
+
+@pytest.fixture
+def path(original, tmp_path):
+    return shutil.copy(original, tmp_path / "ledger.db")
+
+
+def edit(path, *statements):
+    """Do what the owner of the file can: drop the triggers, run the statements, put the triggers back."""
+    connection = apsw.Connection(str(path))
+    triggers = connection.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'").fetchall()
+    for name, _ in triggers:
+        connection.execute(f"DROP TRIGGER {name}")
+    for statement, *values in statements:
+        connection.execute(statement, values)
+        assert connection.changes(), f"changed nothing: {statement}"
+    for _, sql in triggers:
+        connection.execute(str(sql))
+    connection.close()
+
+
+def faults(path, **options):
+    """Return every fault that `verify` finds; a store that does not open is a fault too."""
+    try:
+        store = SqliteStore(path, purpose=None, entropy=os.urandom, create=False)
+    except StoreError as error:
+        return [chain.Fault(0, "store", str(error))]
+    try:
+        if options:
+            return list(verify_tenant(store, TENANT, **options).faults)
+        return [fault for checked in verify_store(store).tenants for fault in checked.faults]
+    finally:
+        store.close()
+
+
+def query(path, sql, *values):
+    connection = apsw.Connection(str(path))
+    rows = connection.execute(sql, values).fetchall()
+    connection.close()
+    return rows
+
+
+def other(value, column):
+    """Return another value that the column's checks let through."""
+    swaps = {
+        "PENDING": "COMPLETED",
+        "COMPLETED": "PENDING",
+        "BLOCKED": "PENDING",
+        "run": "op",
+        "op": "run",
+        "end": "run",
+    }
+    match value:
+        case None:
+            return {"state": "PENDING", "body": b"x"}.get(column, 1)
+        case int():
+            return value + 1000
+        case bytes():
+            return value[:-1] + bytes([value[-1] ^ 1])
+        case "enforcement":
+            return "evaluation"
+        case str() if column in {"state", "kind"} and value in swaps:
+            return swaps[value]
+    return value + "x"
+
+
+def rows_of(path, table):
+    return [rowid for (rowid,) in query(path, f"SELECT rowid FROM {table}")]
+
+
+def primary_key(path, table):
+    """Return the columns that name a row."""
+    if table in {"ledger", "content"}:
+        return ["rowid"]
+    return [name for name, pk in query(path, f"SELECT name, pk FROM pragma_table_info('{table}')") if pk]
+
+
+def places(path, table):
+    """Return a WHERE clause and its values for every row of a table."""
+    key = primary_key(path, table)
+    where = " AND ".join(f"{name} IS ?" for name in key)
+    return [(where, row) for row in query(path, f"SELECT {', '.join(key)} FROM {table}")]
+
+
+def test_nothing_edited_nothing_found(path):
+    """L3: dropping and restoring triggers, without an edit, is no change."""
+    edit(path)
+    assert faults(path) == []
+
+
+@pytest.mark.parametrize(("table", "column"), COLUMNS)
+def test_every_field_of_every_row(path, tmp_path, table, column):
+    """L3: change any column of any row of any table: found."""
+    for number, (where, values) in enumerate(places(path, table)):
+        copy = shutil.copy(path, tmp_path / f"{number}.db")
+        (before,) = query(copy, f"SELECT {column} FROM {table} WHERE {where}", *values)[0]
+        edit(copy, (f"UPDATE {table} SET {column} = ? WHERE {where}", other(before, column), *values))
+        assert faults(copy), f"{column} of {values} was {before!r}"
+
+
+def test_the_columns_above_are_all_there_are(path):
+    """L3: the list of the test before is complete."""
+    tables = [name for (name,) in query(path, "SELECT name FROM sqlite_schema WHERE type = 'table'")]
+    found = {
+        (table, name) for table in tables for (name,) in query(path, f"SELECT name FROM pragma_table_info('{table}')")
+    }
+    assert set(COLUMNS) == found
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_row_dropped(path, tmp_path, table):
+    """L3: drop any row of any table: found; a record in the middle is named."""
+    for number, (where, values) in enumerate(places(path, table)):
+        copy = shutil.copy(path, tmp_path / f"{number}.db")
+        edit(copy, (f"DELETE FROM {table} WHERE {where}", *values))
+        assert faults(copy), values
+
+
+@pytest.mark.parametrize(
+    ("table", "row"),
+    [
+        ("ledger_head", ("evil", 1, b"h" * 32, 0, "p")),
+        ("identity", (TENANT, "run", "evil", "h", 1, None)),
+        ("identity", ("evil", "run", "evil", "h", 1, None)),
+        ("identity", (TENANT, "op", "evil", "h", 1, "COMPLETED")),
+        ("blocked_proposal", (TENANT, EXPENSIVE, "h", "run-1", "h", "p", 1)),
+        ("retry_authorisation", (TENANT, EXPENSIVE, "h", "h", 2**50, 1, None)),
+        ("subject", (TENANT, "plan", "evil", 1)),
+        ("content", (TENANT, "evil", b"made up")),
+    ],
+)
+def test_a_row_made_up(path, table, row):
+    """L3: a row that no record gives is found."""
+    edit(path, (f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", *row))
+    assert faults(path)
+
+
+def records(path, tenant=TENANT):
+    return query(path, "SELECT seq, leaf_hash, hash, body FROM ledger WHERE tenant = ? ORDER BY seq", tenant)
+
+
+@pytest.mark.parametrize("seq", [1, 3, 8])
+def test_the_first_bad_record_is_named(path, seq):
+    """L3: a changed body, with or without its own hash made to fit, names the record."""
+    body = records(path)[seq - 1][3].replace(b"agent-1", b"agent-2").replace(b"person-1", b"person-2")
+    edit(path, ("UPDATE ledger SET body = ? WHERE tenant = ? AND seq = ?", body, TENANT, seq))
+    assert min(fault.seq for fault in faults(path) if fault.seq) == seq
+    edit(path, ("UPDATE ledger SET leaf_hash = ? WHERE tenant = ? AND seq = ?", chain.leaf_hash(body), TENANT, seq))
+    assert min(fault.seq for fault in faults(path) if fault.seq) == seq
+
+
+def test_a_record_dropped_from_the_middle_is_named(path):
+    """L3: also where the later ones move up."""
+    edit(path, ("DELETE FROM ledger WHERE tenant = ? AND seq = 4", TENANT))
+    assert faults(path)[0].seq == 4
+    for seq in range(5, len(records(path)) + 2):
+        edit(path, ("UPDATE ledger SET seq = seq - 1 WHERE tenant = ? AND seq = ?", TENANT, seq))
+    assert faults(path)[0].seq == 4
+
+
+def test_a_record_slipped_in_is_named(path):
+    """L3: at the end, correctly linked, but without the rows it implies."""
+    seq, _, hash_, body = records(path)[-1]
+    forged = body.replace(b'"seq":%d' % seq, b'"seq":%d' % (seq + 1))
+    leaf = chain.leaf_hash(forged)
+    row = (TENANT, seq + 1, leaf, chain.link(hash_, seq + 1, leaf), forged)
+    edit(path, ("INSERT INTO ledger VALUES (?, ?, ?, ?, ?)", *row))
+    assert faults(path)[0].seq == seq + 1
+
+
+def test_swapped_records_are_named(path):
+    """L3: two records in each other's place, with everything but the number."""
+    edit(
+        path,
+        ("UPDATE ledger SET seq = 1003 WHERE tenant = ? AND seq = 3", TENANT),
+        ("UPDATE ledger SET seq = 3 WHERE tenant = ? AND seq = 5", TENANT),
+        ("UPDATE ledger SET seq = 5 WHERE tenant = ? AND seq = 1003", TENANT),
+    )
+    assert faults(path)[0].seq == 3
+
+
+def test_a_record_of_another_tenant_is_named(path):
+    """L5: a record moved to another tenant's chain, hashes made to fit, does not say that tenant."""
+    _, _, hash_, _ = records(path, OTHER)[-1]
+    leaf, body = records(path)[2][1], records(path)[2][3]
+    row = (OTHER, 3, leaf, chain.link(hash_, 3, leaf), body)
+    edit(path, ("INSERT INTO ledger VALUES (?, ?, ?, ?, ?)", *row))
+    assert faults(path)[0][:2] == (3, "record")
+
+
+def test_a_cut_tail_is_found_by_the_head(path):
+    """L3: cutting only the records leaves a head that knows of more."""
+    edit(path, ("DELETE FROM ledger WHERE tenant = ? AND seq > 6", TENANT))
+    assert faults(path)[0].seq == 7
+
+
+def test_a_verdict_edited_outside_the_ledger_is_found(path):
+    """L3: the only copy of a verdict outside the records is an operation's state."""
+    edit(path, ("UPDATE identity SET state = 'PENDING' WHERE tenant = ? AND id = 'op-1'", TENANT))
+    (fault,) = faults(path)
+    assert (fault.seq, fault.part) == (1, "identity")
+
+
+def test_erased_content_put_back_is_found(path):
+    """L6: erasing is on record, so what comes back is found."""
+    edit(path, ("UPDATE content SET body = ? WHERE body IS NULL", b"first"))
+    (fault,) = faults(path)
+    assert (fault.seq, fault.part) == (7, "content")
+
+
+def test_an_emptied_file_is_no_store(path):
+    """L3: neither for reading nor for writing: nothing silently starts anew where a ledger was."""
+    path.write_bytes(b"")
+    for options in ({"purpose": None, "create": False}, {"purpose": "enforcement"}):
+        with pytest.raises(StoreError, match="is empty"):
+            SqliteStore(path, entropy=os.urandom, **options)
+
+
+def test_a_dropped_or_changed_trigger_is_found(path):
+    """L1: a store whose guards are not ours does not open."""
+    connection = apsw.Connection(str(path))
+    connection.execute("DROP TRIGGER ledger_no_update")
+    connection.close()
+    with pytest.raises(StoreError, match="ledger_no_update"):
+        SqliteStore(path, entropy=os.urandom)
+
+
+def test_records_of_a_head_that_is_gone_are_still_checked(path):
+    """L3: a tenant cannot be hidden by dropping its head."""
+    edit(path, ("DELETE FROM ledger_head WHERE tenant = ?", TENANT))
+    assert faults(path)[0][:2] == (1, "chain")
+
+
+# --- what only a witness shows ----------------------------------------------------------------------------------------
+
+
+def cut_consistently(path, seq):
+    """Cut the tail and every row that follows from it: what somebody who knows this program would do."""
+    tenant = ("tenant = ?", TENANT)
+    stored = records(path)[seq - 1]
+    edit(
+        path,
+        (f"DELETE FROM ledger WHERE {tenant[0]} AND seq > ?", TENANT, seq),
+        (f"DELETE FROM identity WHERE {tenant[0]} AND seq > ?", TENANT, seq),
+        (f"DELETE FROM subject WHERE {tenant[0]} AND seq > ?", TENANT, seq),
+        (f"DELETE FROM blocked_proposal WHERE {tenant[0]} AND seq > ?", TENANT, seq),
+        (f"UPDATE ledger_head SET seq = ?, hash = ? WHERE {tenant[0]}", seq, stored[2], TENANT),
+    )
+
+
+def test_a_cut_that_fits_needs_a_witness(path):
+    """L3: without one it is not seen, and we say so; with a head kept elsewhere it is."""
+    last = records(path)[-1]
+    cut_consistently(path, 7)
+    assert faults(path) == []
+    assert faults(path, witness=(last[0], last[2].hex()))[0].part == "witness"
+
+
+def test_an_old_copy_needs_a_witness(path, original, tmp_path):
+    """L3: a copy of an earlier moment is a ledger like any other."""
+    store = SqliteStore(path, entropy=os.urandom)
+    witness = store.commit(decision(draft("later")))
+    store.close()
+    old = shutil.copy(original, tmp_path / "old.db")
+    assert faults(old) == []
+    assert faults(old, witness=(witness.seq, witness.hash.hex()))[0].part == "witness"
+    assert faults(path, witness=(witness.seq, witness.hash.hex())) == []
+
+
+def test_a_chain_computed_anew_needs_a_witness(path):
+    """L3: whoever recomputes every hash makes another ledger that verifies."""
+    seen = records(path)[4]
+    hash_ = chain.genesis(TENANT)
+    statements = []
+    for seq, _, _, body in records(path):
+        forged = body.replace(b"agent-1", b"nobody!")
+        leaf = chain.leaf_hash(forged)
+        hash_ = chain.link(hash_, seq, leaf)
+        change = "UPDATE ledger SET body = ?, leaf_hash = ?, hash = ? WHERE tenant = ? AND seq = ?"
+        statements.append((change, forged, leaf, hash_, TENANT, seq))
+    edit(path, *statements, ("UPDATE ledger_head SET hash = ? WHERE tenant = ?", hash_, TENANT))
+    assert faults(path) == []
+    assert faults(path, witness=(seen[0], seen[2].hex()))[0][:2] == (5, "witness")
+
+
+# --- below SQL --------------------------------------------------------------------------------------------------------
+
+
+def dump(path):
+    return {table: sorted(map(repr, query(path, f"SELECT * FROM {table}"))) for table in TABLES}
+
+
+@pytest.mark.slow
+def test_flipped_bytes_are_found_or_change_nothing(path, original, tmp_path):
+    """L3: any byte of the file, flipped: found, or it stood where nothing is read."""
+    chance = random.Random(7)
+    content = bytearray(path.read_bytes())
+    before = dump(original)
+    found = 0
+    for number in range(150):
+        at, bit = chance.randrange(100, len(content)), 1 << chance.randrange(8)
+        content[at] ^= bit
+        copy = tmp_path / f"flip-{number}.db"
+        copy.write_bytes(content)
+        content[at] ^= bit
+        if faults(copy):
+            found += 1
+        else:
+            assert dump(copy) == before, f"byte {at} bit {bit}"
+        copy.unlink()
+    assert found > 10
+
+
+# --- the guards -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE ledger SET body = x'00'",
+        "DELETE FROM ledger",
+        "INSERT OR REPLACE INTO ledger SELECT * FROM ledger WHERE seq = 2",
+        "REPLACE INTO ledger (tenant, seq, leaf_hash, hash, body) SELECT tenant, 1, leaf_hash, hash, x'00' FROM ledger",
+        "REPLACE INTO ledger (rowid, tenant, seq, leaf_hash, hash, body) VALUES (1, 'acme', 9, zeroblob(32), zeroblob(32), x'')",
+        "UPDATE OR REPLACE ledger SET seq = 1",
+        "INSERT INTO ledger SELECT tenant, seq + 2, leaf_hash, hash, body FROM ledger WHERE tenant = 'acme' AND seq = 8",
+        "INSERT INTO ledger SELECT 'new', 2, leaf_hash, hash, body FROM ledger LIMIT 1",
+        "INSERT INTO ledger SELECT * FROM ledger WHERE true ON CONFLICT DO UPDATE SET body = x'00'",
+        "UPDATE ledger_head SET seq = seq - 1",
+        "UPDATE ledger_head SET tenant = 'other' WHERE tenant = 'acme'",
+        "DELETE FROM ledger_head",
+        "UPDATE identity SET request_hash = 'x'",
+        "UPDATE identity SET seq = 1",
+        "DELETE FROM identity",
+        "UPDATE content SET body = x'00'",
+        "UPDATE content SET hash = hash || 'x'",
+        "DELETE FROM content",
+        "UPDATE tenant_key SET key = zeroblob(32)",
+        "DELETE FROM tenant_key",
+    ],
+)
+def test_the_database_refuses_for_everybody(path, statement):
+    """L1: append-only holds for whoever opens the file with SQLite and leaves the triggers alone."""
+    before = dump(path)
+    connection = apsw.Connection(str(path))
+    with pytest.raises(apsw.ConstraintError, match=r"append-only|forward|removed|bound|erased|key"):
+        connection.execute(statement)
+    connection.close()
+    assert dump(path) == before
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE ledger SET body = x'00'",
+        "DELETE FROM ledger",
+        "DELETE FROM identity",
+        "DELETE FROM content",
+        "UPDATE tenant_key SET key = zeroblob(32)",
+        "UPDATE meta SET value = 'evaluation'",
+        "INSERT INTO meta VALUES ('a', 'b')",
+        "DROP TABLE ledger",
+        "DROP TRIGGER ledger_no_update",
+        "ALTER TABLE ledger RENAME TO gone",
+        "CREATE TABLE more (a)",
+        "CREATE TEMP TRIGGER t BEFORE INSERT ON ledger BEGIN SELECT RAISE(IGNORE); END",
+        "CREATE VIEW v AS SELECT 1",
+        "ATTACH ':memory:' AS other",
+        "DETACH main",
+        "PRAGMA writable_schema = ON",
+        "PRAGMA synchronous = OFF",
+        "PRAGMA journal_mode = DELETE",
+        "DELETE FROM sqlite_schema",
+        "VACUUM",
+    ],
+)
+def test_our_own_connections_cannot_even_ask(path, statement):
+    """L1: what the writer and the readers may do is listed, and this is not on it."""
+    store = SqliteStore(path, entropy=os.urandom)
+    with store._reader() as reader:
+        for connection in (store._writer, reader):
+            with pytest.raises((apsw.AuthError, apsw.SQLError)):
+                connection.execute(statement).fetchall()
+    store.close()
+    assert faults(path) == []
+
+
+def test_a_reader_cannot_write(path):
+    """L1: reading connections insert nothing either."""
+    store = SqliteStore(path, entropy=os.urandom)
+    with store._reader() as reader, pytest.raises(apsw.AuthError):
+        reader.execute("INSERT INTO subject VALUES ('a', 'b', 'c', 1)")
+    store.close()
+
+
+def test_a_body_that_says_another_number_is_named(path):
+    """L3: body and place must agree, however well the hashes fit."""
+    seq, _, _, body = records(path)[-1]
+    forged = record.encode(TENANT, seq + 1, {"time_source": "clock", "evaluation_time": "2026-01-01T00:00:00Z"}, [])
+    previous = records(path)[-2][2]
+    leaf = chain.leaf_hash(forged)
+    hash_ = chain.link(previous, seq, leaf)
+    change = "UPDATE ledger SET body = ?, leaf_hash = ?, hash = ? WHERE tenant = ? AND seq = ?"
+    edit(path, (change, forged, leaf, hash_, TENANT, seq))
+    assert body != forged
+    assert faults(path)[0][:2] == (seq, "record")
