@@ -1,0 +1,96 @@
+import gc
+import json
+
+import pytest
+
+from tests.bench import __main__ as bench
+from tests.bench import callers, decision, evaluate, flush, growth, imports, measure, workload
+from tests.bench.flush import Place
+from tests.bench.measure import Row, Scale
+from weighbridge.canonical import encode
+from weighbridge.wiring import open as open_weighbridge
+
+TINY = Scale(
+    rounds=2, calls=2, decisions=2, seconds=0.02, events_few=10, events_many=20, processes=1
+)  # says nothing about speed
+
+
+@pytest.fixture(autouse=True)
+def _thaw():
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.parametrize("module", [evaluate, decision, callers, growth, imports])
+def test_every_group_measures_what_it_says(module, tmp_path):
+    rows = module.run(Place(flush.DISK, tmp_path, {}), TINY)
+    assert rows
+    for row in rows:
+        assert row.group == module.GROUP
+        assert row.value > 0
+        assert row.beside_value > 0
+        assert row.ratio > 0
+
+
+def test_the_floor_appends_the_same_bytes(tmp_path):
+    """L1: what the floor is charged for is what the decisions were charged for, in the same order."""
+    with open_weighbridge(workload.POLICY, tmp_path / "decisions.db") as wb:
+        decisions = decision.Decisions(wb)
+        decisions.block(3)
+        appended = decisions.appended()
+        floor = decision.Floor(tmp_path / "floor.db")
+        for one in appended:
+            floor.append(one)
+        floor.close()
+        with open_weighbridge(workload.POLICY, tmp_path / "floor.db") as copy:
+            stored = [(record.seq, record.body, record.hash) for record in copy.reader.records(decision.TENANT)]
+            mine = [(record.seq, record.body, record.hash) for record in wb.reader.records(decision.TENANT)]
+            bodies = sorted(body for _, body in copy.reader.contents(decision.TENANT) if body)
+            assert bodies == sorted(body for _, body in wb.reader.contents(decision.TENANT) if body)
+    assert stored == mine
+    assert len(stored) == 4  # three, and the one that looks at the verdict
+
+
+def test_the_peers_answer_the_same_questions_and_one_rule_matches():
+    assert len(evaluate.AGT_SAME_KINDS) == len(evaluate.AGT_EQUALITIES) == workload.RULES
+    policy = workload.POLICY
+    ours = [
+        *policy["freshness"]["source_types"],
+        *policy["grounding"]["values"],
+        *policy["contradiction"]["rules"],
+        *policy["compliance"]["restricted_fields"],
+        *policy["compliance"]["prohibited_values"],
+        "allowed_actions",
+    ]
+    assert len(ours) == workload.RULES
+
+
+def test_requests_are_about_a_kilobyte_and_all_different():
+    requests = [encode(workload.request(number)) for number in range(50)]
+    assert len(set(requests)) == 50
+    assert all(900 < len(request) < 1_200 for request in requests)
+
+
+@pytest.mark.parametrize(
+    ("better", "ratio", "target", "met"),
+    [("low", 1.5, 1.5, True), ("low", 1.51, 1.5, False), ("high", 0.74, 0.75, False), ("low", 9.0, None, None)],
+)
+def test_a_target_is_kept_or_missed(better, ratio, target, met):
+    row = Row("g", "what", 3.0, "us", "beside", 2.0, ratio, target, better)
+    assert row.met is met
+    assert ("MISSED" in measure.table([row])) is (met is False)
+
+
+def test_ratios_are_taken_within_a_round():
+    """A round in which the machine was slow for both says the same as a quick one."""
+    assert measure.ratio([10.0, 100.0, 30.0], [5.0, 50.0, 10.0]) == 2.0
+
+
+@pytest.mark.slow
+def test_the_command_prints_a_table_and_writes_the_rows(tmp_path, capsys):
+    output = tmp_path / "bench.json"
+    assert bench.main(["--quick", "--group", "evaluate", "--output", str(output)]) == 0
+    written = json.loads(output.read_text())
+    assert written["quick"] is True
+    assert {row["group"] for row in written["rows"]} == {"evaluate"}
+    assert "judge: 4 validators, 10 rules" in capsys.readouterr().out
