@@ -54,14 +54,16 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name == "open":
-        from weighbridge.wiring import open as open_weighbridge
+if not TYPE_CHECKING:  # a type checker that saw this would believe in every name
 
-        return open_weighbridge
-    if name == "explain":
-        from weighbridge.validators.explain import explain
+    def __getattr__(name: str) -> Any:
+        if name == "open":
+            from weighbridge.wiring import open as open_weighbridge
 
-        return explain
-    message = f"module `weighbridge` has no attribute `{name}`"
-    raise AttributeError(message)
+            return open_weighbridge
+        if name == "explain":
+            from weighbridge.validators.explain import explain
+
+            return explain
+        message = f"module `weighbridge` has no attribute `{name}`"
+        raise AttributeError(message)

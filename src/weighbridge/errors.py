@@ -44,11 +44,19 @@ class IdempotencyConflict(UsageError):
 
     code = "IDEMPOTENCY_CONFLICT"
 
-    def __init__(self, kind: str, identity: str, seq: int) -> None:
-        self.kind, self.identity, self.seq = kind, identity, seq
-        super().__init__(
-            f"{kind} id `{identity}` already answers another request (record {seq}); use a new id for a new request"
-        )
+    def __init__(self, kind: str, identity: str, seq: int, state: str | None = None) -> None:
+        self.kind, self.identity, self.seq, self.state = kind, identity, seq, state
+        if kind == "op":
+            # Whoever retries after a restart often brings fresher facts; "use a new id" would make them do it twice.
+            ended = f", {state}" if state else ""
+            advice = f"it is not run again (record {seq}{ended}). Only where it shall happen once more, use a new id"
+            super().__init__(
+                f"operation id `{identity}` already answers a request with other arguments or facts; {advice}"
+            )
+        else:
+            super().__init__(
+                f"{kind} id `{identity}` already answers another request (record {seq}); use a new id for a new request"
+            )
 
 
 class SuppliedTimeRefused(UsageError):

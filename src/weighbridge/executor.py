@@ -28,6 +28,7 @@ from weighbridge.errors import (
     StoreError,
     SuppliedTimeRefused,
     TenantMismatch,
+    UsageError,
     WeighbridgeError,
 )
 from weighbridge.gateway import Engine, Identified, identify, prepare, target_of, with_facts, without_stated_facts
@@ -220,7 +221,7 @@ class Executor:
             validation_run_id=run_id or self._surroundings.new_id(),
         )
         declared = engine.policy.operations
-        context = with_facts(context, lambda name: self._registered.get(name) or declared.get(name))
+        context = with_facts(context, lambda name: _facts_of(name, self._registered, declared))
         context = msgspec.structs.replace(context, target_id=target_of(context))
         identified = identify(context, engine.key, simple=copy.simple)
         if self._principal.role is not Role.HOST:
@@ -311,7 +312,7 @@ class Executor:
         if known is None:
             return None
         if known.request_hash != request_hash:
-            raise IdempotencyConflict(kind, identity, known.seq)
+            raise IdempotencyConflict(kind, identity, known.seq, known.state)
         stored = self._read(admitted.tenant_id, lambda: self._reader.record(admitted.tenant_id, known.seq))
         if stored is None:
             lost = Refusal("COMMIT_UNKNOWN", f"record {known.seq} of `{identity}` cannot be read; verify the ledger")
@@ -370,6 +371,23 @@ def tenant_of(principal: Principal, stated: str | None) -> str:
             f"the request names tenant `{stated}`, the credential is for `{bound}`; leave the tenant out"
         )
     return bound or stated or DEFAULT_TENANT
+
+
+def _facts_of(
+    name: str, registered: Mapping[str, OperationFacts], declared: Mapping[str, OperationFacts]
+) -> OperationFacts | None:
+    """Return what is known of an operation; where code and this tenant's policy differ, there is no telling (Z5).
+
+    Raises:
+        UsageError: they do.
+    """
+    ours, theirs = registered.get(name), declared.get(name)
+    if ours is not None and theirs is not None and ours != theirs:
+        raise UsageError(
+            f"operation `{name}` is registered with another kind, class, action type or target than the tenant's policy "
+            "declares; make them agree, or leave it out of the policy"
+        )
+    return ours or theirs
 
 
 def choke_points_of(facts: OperationFacts, *, inside_step: bool) -> tuple[ChokePoint, ...]:

@@ -119,13 +119,15 @@ class Identified(msgspec.Struct, frozen=True):
     """A context's parts by name, as keyed hashes and bytes, and what the request and the proposal are known by.
 
     ``request_hash`` covers choke point, target, proposal, evidence, data sources and snapshot, and neither the evaluation
-    time nor the policy (G3). ``proposal_hash`` covers operation and arguments only, so that the same action with other
+    time nor the policy (G3). ``inputs_hash`` covers what a verdict is formed from and not how it is asked: neither target nor
+    attempt, and evidence, references and data sources as sets (G8). ``proposal_hash`` covers operation and arguments only, so that the same action with other
     evidence is recognised as the same action (G8).
     """
 
     hashes: dict[str, str]
     parts: dict[str, bytes]
     request_hash: str
+    inputs_hash: str
     proposal_hash: str
 
 
@@ -155,11 +157,21 @@ def identify(context: ValidationContext, key: bytes, *, simple: bool = False) ->
     if context.choke_point is ChokePoint.BEFORE_PLAN_APPROVAL:
         for act, step in zip(acts, context.proposals, strict=True):
             act |= {"depends_on": step.depends_on, "step_id": step.step_id}
+    proposal_hash = canonical.keyed_hash(key, encode(acts))
+
+    def each(items: Sequence[Any] | None) -> list[str]:
+        return sorted({canonical.keyed_hash(key, encode(item)) for item in items or ()})
+
+    inputs = {
+        "choke_point": context.choke_point,
+        "data_sources": each(context.data_sources),
+        "evidence": each(context.evidence),
+        "proposal": proposal_hash,
+        "references": [each(act.evidence) for act in context.proposals],  # in a plan, each step's are its own
+        "snapshot": hashes.get("snapshot"),
+    }
     return Identified(
-        hashes,
-        parts,
-        canonical.sha256_hex(encode(request)),
-        canonical.keyed_hash(key, encode(acts)),
+        hashes, parts, canonical.sha256_hex(encode(request)), canonical.sha256_hex(encode(inputs)), proposal_hash
     )
 
 
@@ -240,6 +252,7 @@ def prepare(
         validation_run_id=context.validation_run_id or "",
         choke_point=context.choke_point.value,
         request_hash=identified.request_hash,
+        inputs_hash=identified.inputs_hash,
         proposal_hash=identified.proposal_hash,
         verdict=strictest([result.result for result in results] + [Verdict.BLOCK] * len(found)),
         fields=fields,

@@ -159,7 +159,7 @@ def scope(
         "plan_id": plan,
         "step_id": step,
         "attempt": attempt,
-        "snapshot": None if snapshot is None else {"fields": snapshot},
+        "snapshot": None if snapshot is None else {"fields": _fields(snapshot)},
         "data_sources": data_sources,
         "evidence": evidence,
         "references": references,
@@ -168,6 +168,14 @@ def scope(
     if outer is not None and all(value is None for value in stated.values()):
         return outer
     return Scope(stated, outer)
+
+
+def _fields(snapshot: Mapping[str, Any]) -> Mapping[str, Any]:
+    for name, field in snapshot.items():
+        if not isinstance(field, Mapping) or not field.keys() >= {"value", "source_type"}:
+            shape = '{"value": ..., "source_type": "..."}'
+            raise ContextError(f"scope.snapshot.{name}", f"is no snapshot field; write `{{{name!r}: {shape}}}`")
+    return snapshot
 
 
 def in_scope(function: Callable[_P, _Value]) -> Callable[_P, _Value]:
@@ -200,6 +208,12 @@ class Operations:
             message = f"operation `{facts.name}` is registered already; give each operation a name of its own"
             raise UsageError(message)
         called = _called(function)
+        if next(iter(inspect.signature(function).parameters), None) in {"self", "cls"}:
+            message = (
+                f"operation `{facts.name}` is a method, and an object cannot be weighed; decorate a function, "
+                "and let the method call it"
+            )
+            raise UsageError(message)
         if inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called):
             message = (
                 f"operation `{facts.name}` is a generator, which would run after it was weighed; return a list instead"
@@ -251,6 +265,7 @@ class Operations:
             return _own_value(name, function(*bound.args, **bound.kwargs))
         decision = self._executor.ask(self._facts[name], operation_id, contexts)
         _note(decision, attempt)
+        _require_scope(decision)
         with _step(attempt) as step:
 
             def call() -> Any:
@@ -270,6 +285,7 @@ class Operations:
             return _own_value(name, await function(*bound.args, **bound.kwargs))
         decision = await self._in_thread(self._executor.ask, self._facts[name], operation_id, contexts)
         _note(decision, attempt)
+        _require_scope(decision)
         with _step(attempt) as step:
 
             async def call() -> Any:
@@ -342,6 +358,14 @@ def _require_not_ended(attempt: _Attempt | None) -> None:
     """G8: a BLOCK inside a step attempt ends the attempt, whether or not somebody caught the exception."""
     if attempt is not None and attempt.blocked is not None:
         raise Blocked(attempt.blocked)
+
+
+def _require_scope(decision: OperationDecision) -> None:
+    """Tell whoever is blocked outside every scope that this is likely why: the mistake of a thread without `in_scope`."""
+    if decision.verdict is Verdict.BLOCK and not _entered.get():
+        raise Blocked(
+            decision, "no scope is in force here (`weighbridge.scope`, and `weighbridge.in_scope` for threads); "
+        )
 
 
 @contextmanager

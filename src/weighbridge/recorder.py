@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -42,9 +42,20 @@ class Recorder:
             IdempotencyConflict, NotFound: the submission contradicts what is on record.
             Refusal: nothing could be recorded, or it is unknown whether it was.
         """
+        return self._write(submission, self._writer.commit)
+
+    def erase(self, tenant_id: str, hashes: tuple[str, ...], submission: Submission) -> Committed:
+        """Remove content bodies and append the record that says so, together or not at all (L6).
+
+        Raises:
+            As :meth:`record`; `NotFound` where a hash is unknown.
+        """
+        return self._write(submission, lambda ready: self._writer.erase_content(tenant_id, hashes, ready))
+
+    def _write(self, submission: Submission, write: Callable[[Submission], Committed]) -> Committed:
         ready = self._completed(submission)
         try:
-            committed = self._writer.commit(ready)
+            committed = write(ready)
         except UsageError:
             self._put_back(ready)
             raise

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, Self, TypeVar, cast
 
 from weighbridge import canonical
-from weighbridge.domain.context import OperationFacts, OperationKind
+from weighbridge.acts import Acts
+from weighbridge.domain.context import Cost, OperationFacts, OperationKind
 from weighbridge.domain.decision import GateDecision
 from weighbridge.domain.instant import format_instant, parse_instant
 from weighbridge.domain.principal import Principal
@@ -22,7 +23,7 @@ from weighbridge.executor import Executor, Surroundings, tenant_of
 from weighbridge.gateway import Engine, ValidatorGateway
 from weighbridge.ledger.answer import gate_decisions
 from weighbridge.ledger.submission import Submission
-from weighbridge.operations import Governed, Operations, Scope, facts_of, scope
+from weighbridge.operations import Governed, Operations, facts_of, scope
 from weighbridge.recorder import Recorder
 
 if TYPE_CHECKING:
@@ -121,6 +122,7 @@ class Weighbridge:
             principal=principal,
             surroundings=surroundings,
         )
+        self._acts = Acts(recorder, self._engine, surroundings)
         self._operations = Operations(self._executor, facts, self._in_thread)
         self._declared = gateway.engine(policy.effective(None), b"").policy.operations
 
@@ -167,7 +169,7 @@ class Weighbridge:
         self,
         name: str | None = None,
         *,
-        cost: str,
+        cost: Cost,
         action: str | None = None,
         reads: bool = False,
         declares_proposal: bool = False,
@@ -194,7 +196,7 @@ class Weighbridge:
         return register
 
     def writeback(
-        self, name: str | None = None, *, target: str, action: str | None = None, cost: str = "MEDIUM"
+        self, name: str | None = None, *, target: str, action: str | None = None, cost: Cost = "MEDIUM"
     ) -> _Register:
         """Register a function that changes something outside: ``target`` is the system it writes to."""
 
@@ -211,9 +213,7 @@ class Weighbridge:
 
         return register
 
-    def scope(self, **stated: Any) -> Scope:
-        """Return a scope; see `weighbridge.scope`."""
-        return scope(**stated)
+    scope = staticmethod(scope)
 
     def authorise_retry(self, validation_run_id: str, *, by: Principal, reason: str, expires_at: str) -> int:
         """Permit one new judgement of a blocked proposal with unchanged inputs, and return the record's number (G8).
@@ -238,6 +238,21 @@ class Weighbridge:
         if by.id in {common["actor"]["id"], common.get("principal", {}).get("id")}:
             raise UsageError(f"`{by.id}` proposed this action; another person authorises its retry")
         return self._record_authorisation(decision, by, reason, expires_ms)
+
+    def erase_content(
+        self, content_hashes: Sequence[str], *, by: Principal, reason: str, tenant_id: str | None = None
+    ) -> int:
+        """Remove content bodies for good, and return the number of the `CONTENT_ERASED` record (L6).
+
+        The hashes stand in the records of what was decided from them (`weighbridge why ID --json`). Afterwards the ledger
+        still verifies, replay says what is gone, and nothing puts it back.
+
+        Raises:
+            UsageError: ``by`` is no person; the reason or the list is empty.
+            NotFound: one of the hashes is unknown; nothing was erased.
+            Refusal: it could not be recorded, and nothing was erased.
+        """
+        return self._acts.erase_content(self._tenant(tenant_id), tuple(content_hashes), by, reason)
 
     def why(self, identity: str, tenant_id: str | None = None) -> Story:
         """Return the whole story of a plan, step, account, run or operation id (L4).

@@ -6,11 +6,11 @@ import itertools
 
 import pytest
 
-from tests.samples import blocked_context, context, weighbridge
+from tests.samples import blocked_context, context, policy, weighbridge
 from weighbridge.domain.choke_point import ChokePoint
 from weighbridge.domain.context import CostClass, OperationFacts, OperationKind, parse_context
 from weighbridge.domain.decision import AlreadyExecuted, Blocked
-from weighbridge.errors import ContextError
+from weighbridge.errors import ContextError, UsageError
 from weighbridge.executor import choke_points_of
 
 STEP, WRITEBACK, EXPENSIVE = (
@@ -80,3 +80,19 @@ def test_an_interrupt_is_a_failure_on_record():
         with pytest.raises(KeyboardInterrupt):
             wb._executor.execute(_ask(wb, context(), "op-1"), interrupt)
         assert wb.reader.identity("acme", "op", "op-1").state == "FAILED"
+
+
+def test_code_and_a_tenants_policy_that_differ_are_no_answer():
+    """Z5: facts come from one place; where two disagree for one tenant, nothing is judged for it."""
+    replaced = {"crm.push": {"kind": "action", "action_type": "other", "cost_class": "CHEAP"}}
+    declared = {"crm.push": {"kind": "action", "action_type": "push", "cost_class": "CHEAP"}}
+    rules = policy(operations=declared, contradiction={"rules": []}) | {
+        "replaceable": ['operations."crm.push"'],
+        "tenants": {"other": {"operations": replaced}},
+    }
+    made = context(proposal={"operation": "crm.push", "arguments": {}, "evidence": []})
+    with weighbridge(policy=rules) as wb:
+        wb.operation("crm.push", cost="CHEAP", action="push")(lambda: None)
+        assert wb.gate(made).record.seq == 1
+        with pytest.raises(UsageError, match=r"crm\.push"):
+            wb.gate(made | {"tenant_id": "other"})

@@ -283,7 +283,7 @@ class TestCustomResults:
         [
             (ValidatorResult("odd", Verdict.ALLOW, "the customer Bob said so", {}), "ReasonIsNoCode"),
             (ValidatorResult("odd", Verdict.ALLOW, "", {}), "ReasonIsNoCode"),
-            (ValidatorResult("odd", Verdict.ALLOW, "FINE", {1: "x"}), "DetailsAreNotJson"),
+            (ValidatorResult("odd", Verdict.ALLOW, "FINE", cast("dict[str, str]", {1: "x"})), "DetailsAreNotJson"),
         ],
     )
     def test_a_reason_is_a_code_and_details_are_json(self, returned, error):

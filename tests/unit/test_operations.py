@@ -146,8 +146,11 @@ def test_the_same_id_for_another_request_is_a_conflict(wb, update):
     """G3: another hash under the same id is IDEMPOTENCY_CONFLICT, never a new verdict."""
     with scope(**HERE):
         update.with_id("op-1")("r-1")
-        with pytest.raises(IdempotencyConflict):
+        with pytest.raises(IdempotencyConflict, match=r"not run again.*COMPLETED") as caught:
             update.with_id("op-1")("r-2")
+        with scope(data_sources=AGING), pytest.raises(IdempotencyConflict, match="or facts"):
+            update.with_id("op-1")("r-1")
+    assert caught.value.state == "COMPLETED"
     assert len(update.calls) == 1
 
 
@@ -303,6 +306,16 @@ class TestRegistration:
         with pytest.raises(UsageError, match="generator"):
             wb.operation("rows", cost="CHEAP")(rows)
 
+    def test_a_method_is_refused(self, wb):
+        """Rule 7: an object cannot be weighed, and that is said where it is decorated."""
+
+        class Connector:
+            def push(self, record):
+                pass
+
+        with pytest.raises(UsageError, match="method"):
+            wb.operation("push", cost="CHEAP")(Connector.push)
+
     def test_a_cost_class_is_one_of_three(self, wb):
         """B1: cost classes are CHEAP, MEDIUM and EXPENSIVE."""
         with pytest.raises(UsageError, match="CHEAP, MEDIUM or EXPENSIVE"):
@@ -354,9 +367,22 @@ class TestScope:
             update("r-1")
         assert "INPUT_MISSING" in caught.value.decision.reasons
 
+    @pytest.mark.parametrize("field", ["open", {"status": "open"}, {"value": "open"}])
+    def test_a_snapshot_field_has_a_shape(self, field):
+        with pytest.raises(ContextError, match=r"scope\.snapshot\.renewal.*value.*source_type"):
+            scope(**HERE | {"snapshot": {"renewal": field}})
+
     def test_nonsense_is_a_clear_error(self, wb, update):
-        with scope(**HERE | {"snapshot": {"renewal": "open"}}), pytest.raises(ContextError, match="snapshot"):
+        with scope(**HERE | {"evidence": ["because"]}), pytest.raises(ContextError, match="evidence"):
             update("r-1")
+
+    def test_whoever_forgot_the_scope_is_told(self, update):
+        """Rule 7: the commonest mistake of a thread says so."""
+        with pytest.raises(Blocked, match=r"no scope is in force here.*in_scope"):
+            update("r-1")
+        with scope(**HERE | {"snapshot": CLOSED}), pytest.raises(Blocked) as caught:
+            update("r-1")
+        assert "no scope" not in str(caught.value)
 
 
 class TestAsync:
@@ -555,7 +581,7 @@ class TestWhatRuns:
             def __str__(self):
                 return "1"
 
-        calls = []
+        calls: list[Any] = []
         pay = wb.operation("pay", cost="CHEAP")(calls.append)
         with scope(**HERE), pytest.raises(ContextError, match="cannot be weighed"):
             pay(Two("1000000"))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-import weighbridge.gateway as weighbridge_gateway
 from tests.samples import Clock, blocked_context, context, policy, warned_context, weighbridge
 from weighbridge.domain.decision import ValidatorResult
 from weighbridge.domain.verdict import Verdict
 from weighbridge.errors import NotFound
 from weighbridge.replay import Replayed
+from weighbridge.validators.builtin import BUILT_IN
 
 
 class Custom:
@@ -100,7 +100,7 @@ def test_the_order_of_the_validators_counts(monkeypatch):
     """G1, G4: the same results in another order are not the same record."""
     with weighbridge() as wb:
         wb.gate(context())
-        monkeypatch.setattr("weighbridge.gateway.BUILT_IN", weighbridge_gateway.BUILT_IN[::-1])
+        monkeypatch.setattr("weighbridge.gateway.BUILT_IN", BUILT_IN[::-1])
         wb.gate(context())
         monkeypatch.undo()
         _, run = wb.replay(tenant_id="acme")

@@ -254,7 +254,7 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("change", "error", "text"),
         [
-            ({"choke_point": "BEFORE_LUNCH"}, ContextError, "choke_point"),
+            ({"choke_point": "BEFORE_LUNCH"}, ContextError, "choke_point.*write one of BEFORE_PLAN_APPROVAL"),
             ({"proposal": "update it"}, ContextError, "proposal"),
             ({"proposal": {"operation": 3}}, ContextError, "proposal.operation"),
             ({"proposal": {"operation": "x", "arguments": [1]}}, ContextError, "proposal.arguments"),
@@ -265,6 +265,10 @@ class TestBadInput:
             ({"snapshot": {"fields": {"a": {"value": 1}}}}, ContextError, "source_type"),
             ({"validation_run_id": ""}, ContextError, "validation_run_id"),
             ({"validation_run_id": "x" * 201}, ContextError, "201 characters"),
+            ({"actor": {"id": "x" * 201}}, ContextError, "actor.id"),
+            ({"proposal": {"operation": "x" * 201}}, ContextError, "proposal.operation"),
+            ({"plan": {"plan_id": "p", "steps": [{"operation": "x" * 201}]}}, ContextError, "plan.steps"),
+            ({"plan": {"plan_id": "p", "steps": [{"operation": "x", "step_id": ""}]}}, ContextError, "step_id"),
             ({"evaluation_time": "2026-11-22T10:00:00"}, ContextError, "offset"),
             ({"evaluation_time": 1795341600}, ContextError, "evaluation_time"),
             ({"target_id": float("nan")}, CanonicalError, "NaN"),

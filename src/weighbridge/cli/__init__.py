@@ -27,7 +27,10 @@ class _Commands(TyperGroup):
             try:
                 return super().invoke(ctx)
             finally:
-                sys.stdout.flush()  # here, where a reader that has gone is no surprise
+                output.flush()  # here, where a reader that has gone is no surprise
+        except output.OutputError as error:
+            output.leave_pipe()
+            raise typer.Exit(output.report(error)) from None
         except WeighbridgeError as error:
             raise typer.Exit(output.report(error)) from None
         except KeyboardInterrupt:
@@ -36,6 +39,13 @@ class _Commands(TyperGroup):
         except BrokenPipeError:
             output.leave_pipe()
             raise typer.Exit(output.PIPE_CLOSED) from None
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        try:
+            return super().main(*args, **options)
+        except OSError as error:  # help and version, which are printed before any command is invoked
+            output.leave_pipe()
+            sys.exit(output.report(output.unwritable(error)))
 
 
 app = typer.Typer(

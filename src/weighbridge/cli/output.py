@@ -6,13 +6,13 @@ carries answers alone. People at a terminal get tables, programs get JSON lines;
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,9 +35,14 @@ PIPE_CLOSED = 141  # 128 + SIGPIPE
 
 STYLES = {"ALLOW": "green", "WARN": "yellow", "BLOCK": "bold red"}
 WIDTH_PIPED = 120  # columns where no terminal says how many there are
+WIDTH_WIDE = 100  # from here on ids have a column of their own
 
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})  # controls, bidi overrides and their like, surrogates, separators
 _json = msgspec.json.Encoder()
+
+
+class OutputError(WeighbridgeError):
+    """Standard output takes no more; whoever reads it lacks answers that may well be on record."""
 
 
 def safe(text: str) -> str:
@@ -60,9 +65,36 @@ def wants_json(stated: bool | None) -> bool:
 def write_json(values: Iterable[Any]) -> None:
     """Write values as JSON lines to standard output, in UTF-8 whatever the locale, and let the reader have them now."""
     data = b"".join(_json.encode(value) + b"\n" for value in values)
-    sys.stdout.flush()
-    sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
+    with writing():
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+
+
+@contextlib.contextmanager
+def writing() -> Iterator[None]:
+    """Tell a standard output that cannot be written from every other file.
+
+    Raises:
+        OutputError: it cannot, for another reason than that its reader has gone.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise unwritable(error) from None
+
+
+def unwritable(error: OSError) -> OutputError:
+    """Return what there is to say about a standard output that cannot be written."""
+    return OutputError(f"standard output cannot be written ({error.strerror})")
+
+
+def flush() -> None:
+    """Let the reader have what was printed so far."""
+    with writing():
+        sys.stdout.flush()
 
 
 def console(*, error: bool = False) -> Console:
@@ -74,6 +106,10 @@ def console(*, error: bool = False) -> Console:
 
         def on_broken_pipe(self) -> None:
             raise BrokenPipeError
+
+        def print(self, *objects: Any, **options: Any) -> None:
+            with contextlib.suppress(OSError) if error else writing():  # nobody could be told that nobody can be told
+                super().print(*objects, **options)
 
     stream = sys.stderr if error else sys.stdout
     width = None if stream.isatty() else WIDTH_PIPED
@@ -91,7 +127,7 @@ def table(*columns: str, title: str | None = None) -> Table:
     return made
 
 
-@contextmanager
+@contextlib.contextmanager
 def progress(total: int, unit: str, *, wanted: bool = True) -> Iterator[Callable[[int, int], None]]:
     """Show a progress bar on standard error where that is a terminal, and give what to call with ``(completed, count)``.
 
@@ -126,8 +162,9 @@ def program() -> str:
 
 def note(message: str) -> None:
     """Say something about the work to standard error, one line for each line of ``message``."""
-    for line in message.splitlines():
-        print(safe(line), file=sys.stderr)
+    with contextlib.suppress(OSError):  # nobody could be told that nobody can be told
+        for line in message.splitlines():
+            print(safe(line), file=sys.stderr)
 
 
 def exit_code(error: WeighbridgeError) -> int:
@@ -149,5 +186,5 @@ def report(error: WeighbridgeError) -> int:
 
 
 def leave_pipe() -> None:
-    """Point standard output at nothing after its reader has gone, so that the interpreter ends without a complaint."""
+    """Point standard output at nothing where it takes no more, so that the interpreter ends without a complaint."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

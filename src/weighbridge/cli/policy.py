@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from weighbridge.cli import output
+from weighbridge.cli.stores import JsonOption
 from weighbridge.errors import PolicyError, UsageError
 
 if TYPE_CHECKING:
@@ -27,21 +28,26 @@ DEFAULT_FILE = "policy.yaml"
 app = typer.Typer(help="Write a policy, have it checked, see what a change does.", no_args_is_help=True)
 
 PolicyFile = Annotated[str, typer.Argument(help="The policy, YAML or JSON; - is standard input.", metavar="FILE")]
-AsJson = Annotated[bool, typer.Option("--json/--text", help="JSON lines instead of text.")]
 
 
 @app.command()
 def check(
     files: Annotated[list[str], typer.Argument(help="Policies, YAML or JSON; - is standard input.", metavar="FILE…")],
-    as_json: AsJson = False,
+    as_json: JsonOption = None,
 ) -> None:
     """Report every mistake in a policy at once, each with its line and column, what is wrong and what to write.
 
-    Exit code 0 when there is none, 3 when there are mistakes, 2 when a file cannot be read.
+    Exit code 0 when there is none, 3 when there are mistakes, 2 when a file cannot be read; the others are checked.
     """
-    texts = [(name, _read(name)) for name in files]
-    if sum(_check(name, text, as_json=as_json) for name, text in texts):
-        raise typer.Exit(MISTAKES)
+    lines = output.wants_json(as_json)
+    mistakes, unread = 0, 0
+    for name in files:
+        try:
+            mistakes += _check(name, _read(name), as_json=lines)
+        except UsageError as error:
+            unread = output.report(error)
+    if unread or mistakes:
+        raise typer.Exit(unread or MISTAKES)
 
 
 def _check(name: str, text: bytes, *, as_json: bool) -> int:
@@ -96,20 +102,21 @@ def diff(
     tenant: Annotated[
         str | None, typer.Option(help="Compare what counts for this tenant. Default: the base, and every tenant.")
     ] = None,
-    as_json: AsJson = False,
+    as_json: JsonOption = None,
 ) -> None:
     """Say what gets stricter and what looser from A to B, and what changed where that cannot be told.
 
     Effective policies are compared, so that spelling, order and comments make no difference. Exit code 0 with and without
     changes, 3 when a policy has mistakes, 2 when a file cannot be read.
     """
-    old, new = _load(before, as_json=as_json), _load(after, as_json=as_json)
+    lines = output.wants_json(as_json)
+    old, new = _load(before, as_json=lines), _load(after, as_json=lines)
     if tenant is not None and tenant not in {**(old.tenants or {}), **(new.tenants or {})}:
         raise UsageError(
             f"neither policy has a section for the tenant `{tenant}`; leave --tenant out to compare the bases"
         )
     found = _differences(old, new, tenant)
-    if as_json:
+    if lines:
         for scope, changes in found:
             keys = ("where", "effect", "what")
             output.write_json({"tenant": scope, **{key: getattr(c, key) for key in keys}} for c in changes)
@@ -196,4 +203,5 @@ def _load(name: str, *, as_json: bool) -> PolicyDocument:
 
 def _say(text: str, *, raw: bool = False) -> None:
     """Print text, escaped where a terminal would obey it; ``raw`` keeps the line ends of what we wrote ourselves."""
-    typer.echo(text if raw else output.safe(text))
+    with output.writing():
+        typer.echo(text if raw else output.safe(text))

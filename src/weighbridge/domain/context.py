@@ -20,7 +20,8 @@ from canonical bytes, private to the request.
 from __future__ import annotations
 
 import enum
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Literal
 
 import msgspec
 
@@ -48,6 +49,10 @@ class CostClass(enum.StrEnum):
     CHEAP = "CHEAP"
     MEDIUM = "MEDIUM"
     EXPENSIVE = "EXPENSIVE"
+
+
+Cost = Literal["CHEAP", "MEDIUM", "EXPENSIVE"]
+"""A cost class as a decorator states it."""
 
 
 class OperationKind(enum.StrEnum):
@@ -197,16 +202,32 @@ def parse_context(document: Any) -> ValidationContext:
         context = msgspec.convert(document, ValidationContext)
     except msgspec.ValidationError as error:
         message, _, place = str(error).partition(" - at `$")
+        if place.startswith(".choke_point"):
+            message += f"; write one of {', '.join(ChokePoint)}"
         raise ContextError(place.rstrip("`").lstrip("."), message[:1].lower() + message[1:]) from None
-    for key in _ID_KEYS:
-        value = getattr(context, key)
+    for place, value in _ids(context):
         if value is not None and not 0 < len(value) <= ID_LENGTH_MAX:
-            raise ContextError(key, f"has {len(value)} characters; use 1 to {ID_LENGTH_MAX}")
+            raise ContextError(place, f"has {len(value)} characters; use 1 to {ID_LENGTH_MAX}")
     if context.evaluation_time is not None and parse_instant(context.evaluation_time) is None:
         raise ContextError(
             "evaluation_time", "names no instant; write RFC 3339 with an offset, as in 2026-11-22T10:00:00Z"
         )
     return context
+
+
+def _ids(context: ValidationContext) -> Iterator[tuple[str, str | None]]:
+    """Yield every id and name that stands in records, and its place: none may be so long that a record is."""
+    for key in _ID_KEYS:
+        yield key, getattr(context, key)
+    yield "actor.id", context.actor.id
+    if context.proposal is not None:
+        yield "proposal.operation", context.proposal.operation
+    if context.plan is not None:
+        yield "plan.plan_id", context.plan.plan_id
+        yield "plan.plan_type", context.plan.plan_type
+        for index, step in enumerate(context.plan.steps):
+            yield f"plan.steps[{index}].operation", step.operation
+            yield f"plan.steps[{index}].step_id", step.step_id
 
 
 def _states_facts(document: dict[str, Any]) -> bool:

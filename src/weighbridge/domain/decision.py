@@ -96,11 +96,11 @@ class OperationDecision(msgspec.Struct, frozen=True):
 class Blocked(WeighbridgeError):
     """The operation was blocked and did not happen. ``decision`` holds every reason."""
 
-    def __init__(self, decision: OperationDecision) -> None:
+    def __init__(self, decision: OperationDecision, hint: str = "") -> None:
         self.decision = decision
         super().__init__(
             f"`{decision.operation}` was blocked: {', '.join(decision.reasons)}; "
-            f"see `weighbridge why {decision.operation_id}`"
+            f"{hint}see `weighbridge why {decision.operation_id} --store ...`"
         )
 
 

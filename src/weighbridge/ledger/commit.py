@@ -152,7 +152,7 @@ def _known(submission: Submission, names: list[_Named], view: View) -> Replay | 
     if submission.completes is not None:
         return _known_end(*submission.completes, view)
     if submission.authorises is not None:
-        return _known_authorisation(submission.authorises, view)
+        return _known_authorisation(submission.authorises, _giver(submission), view)
     found = [view.identity(kind, identity) for kind, identity, _ in names]
     first = next((identity for identity in found if identity is not None), None)
     if first is None:
@@ -177,18 +177,26 @@ def _known_end(operation_id: str, state: str, view: View) -> Replay | None:
     return Replay(end.seq, state=operation.state)
 
 
-def _known_authorisation(wanted: tuple[str, str, str, int], view: View) -> Replay | None:
-    choke_point, proposal_hash, request_hash, expires_ms = wanted
+def _known_authorisation(wanted: tuple[str, str, str, int], by: str, view: View) -> Replay | None:
+    choke_point, proposal_hash, inputs_hash, expires_ms = wanted
     if view.blocked(choke_point, proposal_hash) is None:
         raise NotFound(f"no blocked proposal `{proposal_hash}` at {choke_point}; only what was blocked needs a retry")
     given = view.authorisation(choke_point, proposal_hash)
     if (
         given is not None
         and given.used_seq is None
-        and (given.request_hash, given.expires_ms) == (request_hash, expires_ms)
+        and (given.inputs_hash, given.expires_ms, given.by) == (inputs_hash, expires_ms, by)
     ):
         return Replay(given.seq)  # said twice is said once: it allows one use
     return None
+
+
+def _giver(submission: Submission) -> str:
+    """Return who authorises (G8)."""
+    by = submission.common.get("actor", {}).get("id")
+    if not isinstance(by, str) or not by:
+        raise UsageError("a retry is authorised by somebody: name the actor")
+    return by
 
 
 class _Kernel:
@@ -280,6 +288,7 @@ class _Kernel:
             **run.summary,
             "type": record.VALIDATOR_RUN_SUMMARY,
             "request_hash": run.request_hash,
+            "inputs_hash": run.inputs_hash,
             "proposal_hash": run.proposal_hash,
         }
         self._retry(run, summary, findings)
@@ -287,7 +296,7 @@ class _Kernel:
         summary["findings"], summary["result"] = findings, str(verdict)
         if verdict is Verdict.BLOCK:
             self._blocked[run.choke_point, run.proposal_hash] = BlockedProposal(
-                run.validation_run_id, run.request_hash, self._policy_version, self._seq
+                run.validation_run_id, run.inputs_hash, self._policy_version, self._seq
             )
         return summary
 
@@ -310,18 +319,21 @@ class _Kernel:
             return
         summary["retry_of"] = before.validation_run_id
         self._related.append(("run", before.validation_run_id))
-        if (before.request_hash, before.policy_version) != (run.request_hash, self._policy_version):
+        if (before.inputs_hash, before.policy_version) != (run.inputs_hash, self._policy_version):
             return
         given = self._authorisations.get(key) or self._view.authorisation(*key)
-        if given is not None and self._valid(given, run.request_hash):
+        if given is not None and self._valid(given, run.inputs_hash):
             summary["retry_authorised_by"] = given.seq
             self._authorisations[key] = msgspec.structs.replace(given, used_seq=self._seq)
         else:
             findings.append({"reason": "RETRY_NOT_AUTHORISED", "details": {"retry_of": before.validation_run_id}})
 
-    def _valid(self, given: RetryAuthorisation, request_hash: str) -> bool:
-        unused = given.used_seq is None and given.request_hash == request_hash
-        return unused and given.expires_ms > self._submission.evaluation_time_ms
+    def _valid(self, given: RetryAuthorisation, inputs_hash: str) -> bool:
+        common = self._submission.common
+        proposers = {common.get(who, {}).get("id") for who in ("actor", "principal")}
+        unused = given.used_seq is None and given.inputs_hash == inputs_hash
+        # G8: nobody uses the leave they gave, whoever's proposal it was given for.
+        return unused and given.by not in proposers and given.expires_ms > self._submission.evaluation_time_ms
 
     def _completed(self, event: dict[str, Any]) -> dict[str, Any]:
         """Return an event together with what it does, so that the record says all that follows from it."""
@@ -335,16 +347,17 @@ class _Kernel:
             return {**event, "hashes": list(self._erases)}
         return event
 
-    def _authorise(self, choke_point: str, proposal_hash: str, request_hash: str, expires_ms: int) -> dict[str, Any]:
+    def _authorise(self, choke_point: str, proposal_hash: str, inputs_hash: str, expires_ms: int) -> dict[str, Any]:
         before = self._view.blocked(choke_point, proposal_hash)
         if before is None:
             raise NotFound(f"no blocked proposal `{proposal_hash}` at {choke_point}")
-        self._authorisations[choke_point, proposal_hash] = RetryAuthorisation(request_hash, expires_ms, self._seq)
+        given = RetryAuthorisation(inputs_hash, expires_ms, _giver(self._submission), self._seq)
+        self._authorisations[choke_point, proposal_hash] = given
         self._related.append(("run", before.validation_run_id))
         return {
             "choke_point": choke_point,
             "proposal_hash": proposal_hash,
-            "request_hash": request_hash,
+            "inputs_hash": inputs_hash,
             "expires_at": format_instant(expires_ms),
             "retry_of": before.validation_run_id,
         }

@@ -106,7 +106,7 @@ class Fold:
         run, key = said["validation_run_id"], (said["choke_point"], said["proposal_hash"])
         self._bind("run", run, Identity(said["request_hash"], event.seq))
         if said["result"] == Verdict.BLOCK:
-            self.blocked[key] = BlockedProposal(run, said["request_hash"], said["policy_version"], event.seq)
+            self.blocked[key] = BlockedProposal(run, said["inputs_hash"], said["policy_version"], event.seq)
         if "retry_authorised_by" in said:
             self.authorisations[key] = msgspec.structs.replace(self.authorisations[key], used_seq=event.seq)
         if "retry_of" in said:
@@ -125,7 +125,7 @@ class Fold:
             raise LedgerCorrupt(
                 f"record {event.seq} authorises a retry until `{said['expires_at']}`, which is no instant"
             )
-        given = RetryAuthorisation(said["request_hash"], expires_ms, event.seq)
+        given = RetryAuthorisation(said["inputs_hash"], expires_ms, said["actor"]["id"], event.seq)
         self.authorisations[said["choke_point"], said["proposal_hash"]] = given
         self.subjects["run", said["retry_of"], event.seq] = event.seq
 

@@ -19,12 +19,14 @@ class RunDraft(msgspec.Struct, frozen=True):
 
     ``fields`` stand on every event of the run (validation_run_id, choke_point, target_id, snapshot_id, ...). ``events`` are
     the `VALIDATOR_RUN` events without those; ``summary`` is what the `VALIDATOR_RUN_SUMMARY` says besides result and
-    findings. ``findings`` are the gateway's own BLOCKs known before the transaction, as ``{"reason", "details"}``.
+    findings. ``findings`` are the gateway's own BLOCKs known before the transaction, as ``{"reason", "details"}``. ``request_hash`` is what an id is bound to
+    (G3), ``inputs_hash`` what the verdict was formed from: asking in other words changes the first and not the second (G8).
     """
 
     validation_run_id: str
     choke_point: str
     request_hash: str
+    inputs_hash: str
     proposal_hash: str
     verdict: Verdict
     fields: dict[str, Any]
@@ -38,7 +40,7 @@ class Submission(msgspec.Struct, frozen=True):
 
     ``operation`` is ``(operation_id, request_hash)`` where the runs belong to one operation. ``completes`` is
     ``(operation_id, "COMPLETED" | "FAILED")`` for an `OPERATION_COMPLETED`. ``authorises`` is
-    ``(choke_point, proposal_hash, request_hash, expires_ms)`` for a `RETRY_AUTHORISED`. ``common`` stands once per record and
+    ``(choke_point, proposal_hash, inputs_hash, expires_ms)`` for a `RETRY_AUTHORISED`, given by ``common``'s actor. ``common`` stands once per record and
     on every event when read: actor, account_id, plan_id, step_id, operation_id, evaluation_time, time_source,
     policy_version, engine_version, enforcement. ``subjects`` are ids by which a story is found:
     ``("plan" | "step" | "account", id)``. ``contents`` are ``(keyed hash, bytes)``, stored once each.
@@ -86,16 +88,20 @@ class BlockedProposal(msgspec.Struct, frozen=True):
     """The latest BLOCK of a proposal at a choke point (G8)."""
 
     validation_run_id: str
-    request_hash: str
+    inputs_hash: str
     policy_version: str
     seq: int
 
 
 class RetryAuthorisation(msgspec.Struct, frozen=True):
-    """The latest authorisation to ask again for a blocked proposal: one use, bound to the request, expiring (G8)."""
+    """The latest authorisation to ask again for a blocked proposal: one use, bound to its inputs, expiring (G8).
 
-    request_hash: str
+    ``by`` is the id of the person who gave it, who cannot use it.
+    """
+
+    inputs_hash: str
     expires_ms: int
+    by: str
     seq: int
     used_seq: int | None = None
 

@@ -15,7 +15,7 @@ from weighbridge.policy.document import PolicyDocument
 from weighbridge.policy.mistakes import Mistake, where
 from weighbridge.policy.soundness import find_mistakes
 from weighbridge.policy.structure import read_structure
-from weighbridge.policy.yaml_text import DEPTH_MAX, SIZE_MAX, TOO_LARGE, PolicyText, read_policy_text
+from weighbridge.policy.yaml_text import DEPTH_MAX, SIZE_MAX, TOO_LARGE, Place, PolicyText, read_policy_text
 
 
 def load_policy(text: str | bytes, source: str) -> PolicyDocument:
@@ -24,7 +24,9 @@ def load_policy(text: str | bytes, source: str) -> PolicyDocument:
     Raises:
         PolicyError: with every mistake, each with its line and column and what to write instead.
     """
-    return _checked(read_policy_text(_decoded(text, source)), source)
+    read = read_policy_text(_decoded(text, source))
+    read.values.setdefault((), Place(1, 1))  # a text that says nothing begins somewhere too
+    return _checked(read, source)
 
 
 def document_from_mapping(document: Mapping[str, Any], source: str = "policy") -> PolicyDocument:

@@ -178,6 +178,22 @@ def _lower_word(order: tuple[str, ...], default: str, *, strict_is_low: bool) ->
     return rule
 
 
+_lower_trust_word = _lower_word(_TRUST_ORDER, "observed", strict_is_low=True)
+
+
+def _lower_trust(merger: _Merger, steps: Steps, base: Any, section: Any) -> Any:
+    """Keep the lower trust, down to `trusted`: contradiction compares nothing that is observed, so less would widen (C1)."""
+    if section == "observed" and base not in {_ABSENT, "observed"}:
+        merger.refuse(
+            steps,
+            "`observed` would switch off every comparison with this source's fields, which widens; a tenant can lower it to "
+            "`trusted`",
+            f"trusted, {_declare(steps)}",
+        )
+        return base
+    return _lower_trust_word(merger, steps, base, section)
+
+
 def _union(_merger: _Merger, _steps: Steps, base: Any, section: Any) -> Any:
     return [*(() if base is _ABSENT else base), *section]
 
@@ -263,7 +279,7 @@ def _appended(merger: _Merger, steps: Steps, base: Any, section: Any) -> Any:
 _ANY: Final = "*"
 _MERGE_RULES: Final[Mapping[Steps, _Rule]] = {
     ("max_clock_skew",): _lower_duration,
-    ("sources", _ANY, "trust"): _lower_word(_TRUST_ORDER, "observed", strict_is_low=True),
+    ("sources", _ANY, "trust"): _lower_trust,
     ("sources", _ANY, "free_text"): _union,
     ("sources", _ANY, "admitted_text"): _shrinking,
     ("operations", _ANY): _fixed,

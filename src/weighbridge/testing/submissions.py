@@ -27,18 +27,23 @@ def draft(
     run_id: str,
     *,
     request: str | None = None,
+    inputs: str | None = None,
     proposal: str | None = None,
     verdict: Verdict = Verdict.ALLOW,
     choke_point: str = WRITEBACK,
     content: str | None = None,
 ) -> RunDraft:
-    """Return a judged run. ``request`` and ``proposal`` default to the run's own; the last validator has the verdict."""
+    """Return a judged run; the last validator has the verdict.
+
+    ``request`` and ``proposal`` default to the run's own, ``inputs`` to the request's: asked in other words, they are the same.
+    """
     results = [*[Verdict.ALLOW] * (len(VALIDATORS) - 1), verdict]
     reasons = {Verdict.ALLOW: "COMPLIANT", Verdict.WARN: "DATA_AGING", Verdict.BLOCK: "RESTRICTED_FIELD"}
     return RunDraft(
         validation_run_id=run_id,
         choke_point=choke_point,
         request_hash=hashed(f"request {request or run_id}"),
+        inputs_hash=hashed(f"inputs {inputs or request or run_id}"),
         proposal_hash=hashed(f"proposal {proposal or run_id}"),
         verdict=verdict,
         fields={"target_id": "crm", "snapshot_id": hashed("snapshot")},
@@ -124,10 +129,11 @@ def completion(operation: str, state: str = "COMPLETED", **given: Any) -> Submis
 
 
 def authorisation(run: RunDraft, *, expires_ms: int = NOW_MS + 60_000, **given: Any) -> Submission:
-    """Return a person's leave to judge a blocked proposal again, unchanged."""
-    authorises = (run.choke_point, run.proposal_hash, run.request_hash, expires_ms)
+    """Return a person's leave to judge a blocked proposal again, unchanged; ``about`` may name another ``actor``."""
+    authorises = (run.choke_point, run.proposal_hash, run.inputs_hash, expires_ms)
     event = {"type": "RETRY_AUTHORISED", "reason": "checked by hand"}
-    return fact(event, about={"validation_run_id": run.validation_run_id}, authorises=authorises, **given)
+    about = {"validation_run_id": run.validation_run_id, **given.pop("about", {})}
+    return fact(event, about=about, authorises=authorises, **given)
 
 
 def erasure(**given: Any) -> Submission:

@@ -59,7 +59,7 @@ def test_a_blocked_operation_says_why_and_where_to_read_on():
     decision = operation(gate(Verdict.BLOCK, findings=["NOT_AS_APPROVED"]))
     error = Blocked(decision)
     assert error.decision is decision
-    assert str(error) == "`crm.update` was blocked: NOT_AS_APPROVED; see `weighbridge why op-1`"
+    assert str(error) == "`crm.update` was blocked: NOT_AS_APPROVED; see `weighbridge why op-1 --store ...`"
 
 
 def test_an_operation_is_not_run_twice_and_says_what_is_known():

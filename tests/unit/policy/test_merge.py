@@ -160,6 +160,7 @@ def test_an_exception_the_base_does_not_have_widens_also_without_any():
 WIDENING: dict[str, tuple[dict[str, Any], str]] = {
     "max_clock_skew": ({"max_clock_skew": "6s"}, "max_clock_skew"),
     "trust": ({"sources": {"erp": {"trust": "system_of_record"}}}, "sources.erp.trust"),
+    "trust switched off": ({"sources": {"crm": {"trust": "observed"}}}, "sources.crm.trust"),
     "trust of a new source": ({"sources": {"new": {"trust": "trusted"}}}, "sources.new.trust"),
     "admitted text": ({"sources": {"erp": {"admitted_text": ["notes"]}}}, "sources.erp.admitted_text[0]"),
     "a new operation": ({"operations": {"x": {"kind": "read", "cost_class": "CHEAP"}}}, "operations.x"),

@@ -37,15 +37,15 @@ _IDENTITY = (
 )
 _BLOCKED = (
     "INSERT INTO blocked_proposal "
-    "(tenant, choke_point, proposal_hash, validation_run_id, request_hash, policy_version, seq) VALUES (?, ?, ?, ?, ?, ?, ?) "
-    "ON CONFLICT DO UPDATE SET validation_run_id = excluded.validation_run_id, request_hash = excluded.request_hash, "
+    "(tenant, choke_point, proposal_hash, validation_run_id, inputs_hash, policy_version, seq) VALUES (?, ?, ?, ?, ?, ?, ?) "
+    "ON CONFLICT DO UPDATE SET validation_run_id = excluded.validation_run_id, inputs_hash = excluded.inputs_hash, "
     "policy_version = excluded.policy_version, seq = excluded.seq"
 )
 _AUTHORISED = (
     "INSERT INTO retry_authorisation "
-    "(tenant, choke_point, proposal_hash, request_hash, expires_ms, seq, used_seq) VALUES (?, ?, ?, ?, ?, ?, ?) "
-    "ON CONFLICT DO UPDATE SET request_hash = excluded.request_hash, expires_ms = excluded.expires_ms, "
-    "seq = excluded.seq, used_seq = excluded.used_seq"
+    "(tenant, choke_point, proposal_hash, inputs_hash, expires_ms, given_by, seq, used_seq) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
+    "ON CONFLICT DO UPDATE SET inputs_hash = excluded.inputs_hash, expires_ms = excluded.expires_ms, "
+    "given_by = excluded.given_by, seq = excluded.seq, used_seq = excluded.used_seq"
 )
 _SUBJECT = "INSERT INTO subject (tenant, kind, id, seq) VALUES (?, ?, ?, ?)"
 # L6: a row that is there stays as it is, so erased content is never inserted again.
@@ -182,7 +182,7 @@ class Batch:
         yield (
             _BLOCKED,
             [
-                (tenant, *key, block.validation_run_id, block.request_hash, block.policy_version, block.seq)
+                (tenant, *key, block.validation_run_id, block.inputs_hash, block.policy_version, block.seq)
                 for tenant, view in changed
                 for key, block in view.blocks.items()
             ],
@@ -190,7 +190,7 @@ class Batch:
         yield (
             _AUTHORISED,
             [
-                (tenant, *key, given.request_hash, given.expires_ms, given.seq, given.used_seq)
+                (tenant, *key, given.inputs_hash, given.expires_ms, given.by, given.seq, given.used_seq)
                 for tenant, view in changed
                 for key, given in view.authorised.items()
             ],

@@ -77,7 +77,7 @@ class SqliteRows:
     def blocked(self, tenant_id: str, choke_point: str, proposal_hash: str) -> BlockedProposal | None:
         """Return the latest block of a proposal at a choke point."""
         sql = (
-            "SELECT validation_run_id, request_hash, policy_version, seq FROM blocked_proposal "
+            "SELECT validation_run_id, inputs_hash, policy_version, seq FROM blocked_proposal "
             "WHERE tenant = ? AND choke_point = ? AND proposal_hash = ?"
         )
         rows = self._query(sql, (tenant_id, choke_point, proposal_hash))
@@ -86,7 +86,7 @@ class SqliteRows:
     def authorisation(self, tenant_id: str, choke_point: str, proposal_hash: str) -> RetryAuthorisation | None:
         """Return the latest authorisation for a proposal at a choke point."""
         sql = (
-            "SELECT request_hash, expires_ms, seq, used_seq FROM retry_authorisation "
+            "SELECT inputs_hash, expires_ms, given_by, seq, used_seq FROM retry_authorisation "
             "WHERE tenant = ? AND choke_point = ? AND proposal_hash = ?"
         )
         rows = self._query(sql, (tenant_id, choke_point, proposal_hash))
@@ -117,13 +117,13 @@ class SqliteRows:
 
     def blocked_proposals(self, tenant_id: str) -> Iterator[tuple[str, str, BlockedProposal]]:
         """Yield every blocked proposal, sorted."""
-        values = ("validation_run_id", "request_hash", "policy_version", "seq")
+        values = ("validation_run_id", "inputs_hash", "policy_version", "seq")
         for row in self._pages("blocked_proposal", tenant_id, ("choke_point", "proposal_hash"), values):
             yield row[0], row[1], BlockedProposal(*row[2:])
 
     def authorisations(self, tenant_id: str) -> Iterator[tuple[str, str, RetryAuthorisation]]:
         """Yield every retry authorisation, sorted."""
-        values = ("request_hash", "expires_ms", "seq", "used_seq")
+        values = ("inputs_hash", "expires_ms", "given_by", "seq", "used_seq")
         for row in self._pages("retry_authorisation", tenant_id, ("choke_point", "proposal_hash"), values):
             yield row[0], row[1], RetryAuthorisation(*row[2:])
 

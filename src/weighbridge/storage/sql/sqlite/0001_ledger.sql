@@ -44,7 +44,7 @@ CREATE TABLE blocked_proposal (
     choke_point       TEXT    NOT NULL,
     proposal_hash     TEXT    NOT NULL,
     validation_run_id TEXT    NOT NULL,
-    request_hash      TEXT    NOT NULL,
+    inputs_hash       TEXT    NOT NULL,
     policy_version    TEXT    NOT NULL,
     seq               INTEGER NOT NULL,
     PRIMARY KEY (tenant, choke_point, proposal_hash)
@@ -54,8 +54,9 @@ CREATE TABLE retry_authorisation (
     tenant        TEXT    NOT NULL,
     choke_point   TEXT    NOT NULL,
     proposal_hash TEXT    NOT NULL,
-    request_hash  TEXT    NOT NULL,
+    inputs_hash   TEXT    NOT NULL,
     expires_ms    INTEGER NOT NULL,
+    given_by      TEXT    NOT NULL,
     seq           INTEGER NOT NULL,
     used_seq      INTEGER,
     PRIMARY KEY (tenant, choke_point, proposal_hash)
