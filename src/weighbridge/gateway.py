@@ -16,7 +16,7 @@ import msgspec
 
 from weighbridge import canonical
 from weighbridge.domain.choke_point import ChokePoint
-from weighbridge.domain.context import OperationFacts, Proposal, Role, ValidationContext
+from weighbridge.domain.context import EvidenceItem, OperationFacts, Proposal, Role, ValidationContext
 from weighbridge.domain.decision import Finding, Sealed, ValidatorResult
 from weighbridge.domain.evidence import Trust
 from weighbridge.domain.freezing import freeze
@@ -120,8 +120,8 @@ class Identified(msgspec.Struct, frozen=True):
 
     ``request_hash`` covers choke point, target, proposal, evidence, data sources and snapshot, and neither the evaluation
     time nor the policy (G3). ``inputs_hash`` covers what a verdict is formed from and not how it is asked: neither target nor
-    attempt, and evidence, references and data sources as sets (G8). ``proposal_hash`` covers operation and arguments only, so that the same action with other
-    evidence is recognised as the same action (G8).
+    attempt, and evidence, references and data sources as sets (G8). ``proposal_hash`` covers operation and arguments only, so
+    that the same action with other evidence is recognised as the same action (G8).
     """
 
     hashes: dict[str, str]
@@ -159,20 +159,39 @@ def identify(context: ValidationContext, key: bytes, *, simple: bool = False) ->
             act |= {"depends_on": step.depends_on, "step_id": step.step_id}
     proposal_hash = canonical.keyed_hash(key, encode(acts))
 
-    def each(items: Sequence[Any] | None) -> list[str]:
-        return sorted({canonical.keyed_hash(key, encode(item)) for item in items or ()})
+    def as_set(items: Sequence[Any] | None, listed: str | None = None) -> str | None:
+        if not items:
+            return None
+        plain = [_without_order(item) for item in items]
+        if listed is not None and len(items) == 1 and plain[0] is items[0]:
+            return listed  # one item, listed or as a set, has the same bytes
+        return canonical.keyed_hash(key, b"[" + b",".join(sorted({encode(item) for item in plain})) + b"]")
 
     inputs = {
         "choke_point": context.choke_point,
-        "data_sources": each(context.data_sources),
-        "evidence": each(context.evidence),
+        "data_sources": as_set(context.data_sources, hashes.get("data_sources")),
+        "evidence": as_set(context.evidence, hashes.get("evidence")),
         "proposal": proposal_hash,
-        "references": [each(act.evidence) for act in context.proposals],  # in a plan, each step's are its own
+        "references": [as_set(act.evidence) for act in context.proposals],  # in a plan, each step's are its own
         "snapshot": hashes.get("snapshot"),
     }
     return Identified(
         hashes, parts, canonical.sha256_hex(encode(request)), canonical.sha256_hex(encode(inputs)), proposal_hash
     )
+
+
+def _without_order(value: Any) -> Any:
+    """Return a reference, or an item with one, whose fields stand in no order of the caller's (R2: they are a set)."""
+    if isinstance(value, EvidenceItem):
+        reference = _without_order(value.reference)
+        return value if reference is value.reference else msgspec.structs.replace(value, reference=reference)
+    if not isinstance(value, dict) or not isinstance(value.get("record_locator"), dict):
+        return value
+    locator: dict[str, Any] = value["record_locator"]
+    names = locator.get("fields")
+    if not isinstance(names, list) or not all(type(name) is str for name in names):
+        return value
+    return {**value, "record_locator": {**locator, "fields": sorted(set(names))}}
 
 
 def _encode_parts(value: Any) -> bytes:

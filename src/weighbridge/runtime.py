@@ -11,18 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, Self, TypeVar, cast
 
-from weighbridge import canonical
 from weighbridge.acts import Acts
 from weighbridge.domain.context import Cost, OperationFacts, OperationKind
 from weighbridge.domain.decision import GateDecision
-from weighbridge.domain.instant import format_instant, parse_instant
 from weighbridge.domain.principal import Principal
-from weighbridge.domain.verdict import Verdict
-from weighbridge.errors import ContextError, NotFound, UsageError, WeighbridgeError
+from weighbridge.errors import UsageError, WeighbridgeError
 from weighbridge.executor import Executor, Surroundings, tenant_of
 from weighbridge.gateway import Engine, ValidatorGateway
-from weighbridge.ledger.answer import gate_decisions
-from weighbridge.ledger.submission import Submission
 from weighbridge.operations import Governed, Operations, facts_of, scope
 from weighbridge.recorder import Recorder
 
@@ -122,7 +117,7 @@ class Weighbridge:
             principal=principal,
             surroundings=surroundings,
         )
-        self._acts = Acts(recorder, self._engine, surroundings)
+        self._acts = Acts(recorder, reader, self._engine, surroundings)
         self._operations = Operations(self._executor, facts, self._in_thread)
         self._declared = gateway.engine(policy.effective(None), b"").policy.operations
 
@@ -224,20 +219,8 @@ class Weighbridge:
             UsageError: ``by`` is no person, or is the proposer; the reason is empty; the run was not blocked.
             NotFound: no such run.
         """
-        expires_ms = parse_instant(expires_at)
-        if expires_ms is None:
-            raise ContextError("expires_at", "names no instant; write RFC 3339 with an offset")
-        if expires_ms <= self._surroundings.clock_ms():
-            raise ContextError("expires_at", "lies in the past; an authorisation that never holds is none")
-        if not by.person:
-            raise UsageError(f"`{by.id}` is no person; a retry is authorised by a person other than the proposer")
-        if not reason.strip():
-            raise ContextError("reason", "is empty; say why the same action may be judged again")
-        tenant_id = self._tenant(by.tenant_id)
-        decision, common = self._blocked_run(tenant_id, validation_run_id)
-        if by.id in {common["actor"]["id"], common.get("principal", {}).get("id")}:
-            raise UsageError(f"`{by.id}` proposed this action; another person authorises its retry")
-        return self._record_authorisation(decision, by, reason, expires_ms)
+        tenant_id = self._tenant(by.tenant_id if isinstance(by, Principal) else None)
+        return self._acts.authorise_retry(tenant_id, validation_run_id, by, reason, expires_at)
 
     def erase_content(
         self, content_hashes: Sequence[str], *, by: Principal, reason: str, tenant_id: str | None = None
@@ -288,61 +271,6 @@ class Weighbridge:
         from weighbridge.replay import replay  # noqa: PLC0415 - reading back is not on the hot path
 
         return replay(self._reader, self._gateway, self._tenant(tenant_id), identity)
-
-    def _blocked_run(self, tenant_id: str, run_id: str) -> tuple[GateDecision, dict[str, Any]]:
-        """Return the decision of a blocked run and the common fields of its record."""
-        known = self._reader.identity(tenant_id, "run", run_id)
-        stored = self._reader.record(tenant_id, known.seq) if known else None
-        if known is None or stored is None:
-            raise NotFound(
-                f"no run `{run_id}` is on record for tenant `{tenant_id}`; `weighbridge ledger tail` shows what is"
-            )
-        decisions = gate_decisions(stored.body, stored.hash, replayed=True)
-        decision = next(one for one in decisions if one.validation_run_id == run_id)
-        if decision.verdict is not Verdict.BLOCK:
-            raise UsageError(f"run `{run_id}` was not blocked ({decision.verdict}); there is nothing to authorise")
-        return decision, canonical.decode(stored.body)["common"]
-
-    def _record_authorisation(self, decision: GateDecision, by: Principal, reason: str, expires_ms: int) -> int:
-        tenant_id = decision.record.tenant_id
-        known = self._reader.identity(tenant_id, "run", decision.validation_run_id)
-        engine = self._engine(tenant_id)
-        stated = canonical.encode(reason)
-        reason_hash = canonical.keyed_hash(engine.key, stated)  # L6: free text by people lives in content
-        now_ms = self._surroundings.clock_ms()
-        submission = Submission(
-            tenant_id=tenant_id,
-            common={
-                "actor": {"id": by.id, "role": by.role.value},
-                "choke_point": decision.choke_point.value,
-                "enforcement": decision.enforcement,
-                "engine_version": engine.version,
-                "evaluation_time": format_instant(now_ms),
-                "policy_version": engine.policy.policy_version,
-                "time_source": "clock",
-                "validation_run_id": decision.validation_run_id,
-            },
-            evaluation_time_ms=now_ms,
-            time_source="clock",
-            max_clock_skew_ms=engine.policy.max_clock_skew_ms,
-            events=(
-                {
-                    "type": "RETRY_AUTHORISED",
-                    "expires_at": format_instant(expires_ms),
-                    "proposal_hash": decision.proposal_hash,
-                    "request_hash": known.request_hash if known else "",
-                    "content": {"reason": reason_hash},
-                },
-            ),
-            authorises=(
-                decision.choke_point.value,
-                decision.proposal_hash,
-                known.request_hash if known else "",
-                expires_ms,
-            ),
-            contents=((reason_hash, stated),),
-        )
-        return self._recorder.record(submission).seq
 
     def _register(self, facts: OperationFacts, function: Callable[_P, _Value]) -> Governed[_P, _Value]:
         declared = self._declared.get(facts.name)

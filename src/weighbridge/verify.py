@@ -27,14 +27,29 @@ _Line = TypeVar("_Line", Header, RecordLine, ContentLine, Trailer)
 
 
 class ExportReport(msgspec.Struct, frozen=True):
-    """What was checked and what was found. ``head`` is the number and hash (hex) after the last record."""
+    """What was checked and what was found: the records from ``first_seq`` to ``last_seq``, and nothing that stands before.
+
+    ``contents`` are those in the file; only with the tenant's key are they checked. ``head`` is the number and hash (hex) of the
+    last record. ``faults`` are the first ones, by record.
+    """
 
     tenant_id: str | None
     first_seq: int
     records: int
     contents: int
+    contents_checked: bool
     head: tuple[int, str]
     faults: tuple[Fault, ...]
+
+    @property
+    def last_seq(self) -> int:
+        """Return the number of the last record; one less than ``first_seq`` where there is none."""
+        return self.head[0]
+
+    @property
+    def partial(self) -> bool:
+        """Return whether records stand before the first one, which this export does not show."""
+        return self.first_seq > 1
 
     @property
     def ok(self) -> bool:
@@ -57,7 +72,8 @@ def verify_export(
     """Return what is wrong with an export, reading it line by line.
 
     ``key`` is the tenant's content key, without which content cannot be checked. ``witness`` is number and hash (hex) of a record
-    known from elsewhere. ``progress`` is told bytes as they are read.
+    known from elsewhere; it must be among the records, or be the one before the first. ``progress`` is told bytes as they are
+    read.
     """
     check = _Check(key, witness)
     unreported = 0
@@ -81,6 +97,10 @@ class _Check:
         self._trailer: Trailer | None = None
         self._seq, self._hash = 0, b""
         self._records = self._contents = self._number = 0
+        self._witnessed = False
+        self._named: dict[
+            str, int
+        ] = {}  # content to the first record that points to it; filled where content is checked
         self._faults: list[Fault] = []
 
     def line(self, line: bytes) -> None:
@@ -101,15 +121,16 @@ class _Check:
         if self._trailer is None:
             self._fault("end", f"the file ends after record {self._seq} without its last line; it was cut")
         if self._witness is not None and self._header is not None:
-            self._require_witness(self._header, *self._witness)
+            self._require_witness(self._header, self._witness[0])
         header = self._header
         return ExportReport(
             tenant_id=header.tenant_id if header else None,
             first_seq=header.after_seq + 1 if header else 1,
             records=self._records,
             contents=self._contents,
+            contents_checked=self._key is not None,
             head=(self._seq, self._hash.hex()),
-            faults=tuple(self._faults),
+            faults=tuple(sorted(self._faults, key=chain.bad_order)[:FAULTS_MAX]),
         )
 
     def _take_header(self, header: Header | None) -> None:
@@ -133,9 +154,9 @@ class _Check:
             self._fault(fault.part, fault.message, fault.seq)
         self._seq, self._hash = line.seq, hash_
         self._records += 1
-        if self._witness is not None and self._witness[0] == line.seq and self._witness[1] != line.hash:
-            self._fault(
-                "witness", f"record {line.seq} is not the one the witness saw; the chain was computed anew", line.seq
+        if self._witness is not None and self._witness[0] == line.seq:
+            self._compare_witness(
+                line.hash, f"record {line.seq} is not the one the witness saw; the chain was computed anew"
             )
 
     def _check_body(self, seq: int, body: bytes) -> Fault | None:
@@ -147,6 +168,9 @@ class _Check:
         if (decoded.tenant_id, decoded.seq) != (tenant_id, seq):
             place = f"record {decoded.seq} of tenant `{decoded.tenant_id}`"
             return Fault(seq, "record", f"the body of record {seq} is that of {place}")
+        if self._key is not None:
+            for content_hash in record.content_hashes(decoded.events):
+                self._named.setdefault(content_hash, seq)
         return None
 
     def _take_content(self, line: ContentLine | None) -> None:
@@ -156,12 +180,12 @@ class _Check:
         try:
             body = line.body
         except ValueError:
-            self._fault("content", f"content `{line.content}` is not base64", 0)
+            self._content_fault(line, "is not base64")
             return
         if body is None and not line.erased:
-            self._fault("content", f"content `{line.content}` has no body", 0)
+            self._content_fault(line, "has no body")
         elif body is not None and self._key is not None and canonical.keyed_hash(self._key, body) != line.content:
-            self._fault("content", f"content `{line.content}` does not match its hash", 0)
+            self._content_fault(line, "does not match its hash")
 
     def _take_trailer(self, line: Trailer | None) -> None:
         if line is None:
@@ -172,14 +196,25 @@ class _Check:
                 "end", f"the last line says record {line.seq}, the records end with {self._seq} and another hash"
             )
         if line.contents != self._contents:
-            self._fault("end", f"the last line says {line.contents} contents, the file holds {self._contents}", 0)
+            message = f"the last line says {line.contents} contents, the file holds {self._contents}"
+            self._add(Fault(None, "end", message))
 
-    def _require_witness(self, header: Header, seq: int, hash_: str) -> None:
-        if seq > self._seq:
-            message = f"the witness saw record {seq}, the ledger ends after {self._seq}: it was cut, or is an old copy"
-            self._fault("witness", message)
-        elif seq == header.after_seq and hash_ != header.after_hash:
-            self._fault("witness", f"what stands before record {seq + 1} is not what the witness saw")
+    def _require_witness(self, header: Header, seq: int) -> None:
+        """Require that the file says anything about the record that the witness saw."""
+        if seq == header.after_seq:
+            self._compare_witness(header.after_hash, f"what stands before record {seq + 1} is not what the witness saw")
+        elif not self._witnessed:
+            why = "export more of the ledger" if seq < header.after_seq else "it was cut, or is an old copy"
+            place = f"it holds records {header.after_seq + 1} to {self._seq}"
+            self._fault("witness", f"record {seq}, which the witness saw, is not in this export; {place}: {why}", seq)
+
+    def _compare_witness(self, hash_: str, message: str) -> None:
+        self._witnessed = True
+        if self._witness is not None and self._witness[1] != hash_:
+            self._fault("witness", message, self._witness[0])
+
+    def _content_fault(self, line: ContentLine, wrong: str) -> None:
+        self._add(Fault(self._named.get(line.content), "content", f"content `{line.content}` {wrong}"))
 
     def _parse(self, line: bytes) -> Any:
         """Return the line's value; one that is not canonical could say different things to different readers."""
@@ -203,8 +238,12 @@ class _Check:
             return None
 
     def _fault(self, part: str, message: str, seq: int | None = None) -> None:
-        if len(self._faults) < FAULTS_MAX:
-            self._faults.append(Fault(self._seq + 1 if seq is None else seq, part, message))
+        self._add(Fault(self._seq + 1 if seq is None else seq, part, message))
+
+    def _add(self, fault: Fault) -> None:
+        self._faults.append(fault)
+        if len(self._faults) == 2 * FAULTS_MAX:  # the first bad record must stay, whenever it is found
+            self._faults = sorted(self._faults, key=chain.bad_order)[:FAULTS_MAX]
 
 
 def _bytes(text: str) -> bytes:

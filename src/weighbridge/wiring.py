@@ -108,9 +108,17 @@ def library_versions() -> dict[str, str]:
 
 
 def open_store(
-    store: str | Path, *, purpose: str | None, surroundings: Surroundings, create: bool = True
+    store: str | Path,
+    *,
+    purpose: str | None,
+    surroundings: Surroundings,
+    create: bool = True,
+    read_only: bool = False,
 ) -> MemoryStore | SqliteStore:
-    """Return the store that a path or URL names; ``purpose`` None takes whatever an existing one was made for."""
+    """Return the store that a path or URL names; ``purpose`` None takes whatever an existing one was made for.
+
+    ``read_only`` is for whoever only looks: it works on read-only media too, and refuses every commit.
+    """
     place = str(store)
     if place == _MEMORY:
         from weighbridge.storage.memory import MemoryStore
@@ -122,4 +130,4 @@ def open_store(
     from weighbridge.storage.sqlite import SqliteStore
 
     path = place.removeprefix(_SQLITE_SCHEME)
-    return SqliteStore(path, purpose=purpose, entropy=surroundings.entropy, create=create)
+    return SqliteStore(path, purpose=purpose, entropy=surroundings.entropy, create=create, read_only=read_only)

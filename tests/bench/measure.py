@@ -63,7 +63,7 @@ class Scale:
     """Fresh interpreters per contender."""
 
 
-FULL = Scale(rounds=31, calls=250, decisions=60, seconds=3.0, events_few=1_000, events_many=1_000_000, processes=21)
+FULL = Scale(rounds=31, calls=250, decisions=60, seconds=3.0, events_few=1_000, events_many=1_000_000, processes=61)
 QUICK = Scale(rounds=7, calls=250, decisions=20, seconds=0.5, events_few=200, events_many=5_000, processes=5)
 
 

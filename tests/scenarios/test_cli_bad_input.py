@@ -163,7 +163,7 @@ WRONG_CALLS = {
     "an unknown store": (["evaluate", "policy.json", "c.jsonl", "--store", "redis://x"], 2, "no store speaks"),
     "a store that is none": (["evaluate", "policy.json", "c.jsonl", "--store", "policy.json"], 1, "policy.json"),
     "a store nowhere": (["evaluate", "policy.json", "c.jsonl", "--store", "no/where.db"], 1, "no/where.db"),
-    "an export that is none": (["ledger", "verify", "c.jsonl"], 4, ""),
+    "an export that is none": (["ledger", "verify", "c.jsonl"], 2, "`c.jsonl` is no export and no store"),
     "a ledger nowhere": (["ledger", "tail", "--store", "nowhere.db"], 2, "there is no store"),
     "a ledger that is none": (["ledger", "tail", "--store", "c.jsonl"], 1, "c.jsonl"),
     "an unknown id": (["why", "nobody", "--store", "live.db"], 2, "nobody"),

@@ -8,6 +8,7 @@ import os
 import pty
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -96,6 +97,38 @@ def test_a_reader_that_was_never_there_is_no_complaint_either(here):
         _, said = running.communicate(timeout=60)
         assert (running.returncode, said) == (141, b""), words
     assert shell("ledger", "verify", "--store", "s.db", cwd=here).lines[0]["records"] == 1
+
+
+DEV_FULL = Path("/dev/full")
+FULL = b"error: standard output cannot be written (No space left on device)\n"
+
+
+@pytest.mark.skipif(not DEV_FULL.exists(), reason="no device that is full")
+def test_an_output_that_is_full_is_one_line_and_no_traceback(here):
+    """G2: what could not be printed is on record."""
+    write_contexts(here / "c.jsonl", *numbered(3))
+    for words in (
+        ["evaluate", "policy.json", "c.jsonl", "--store", "s.db", "--quiet"],
+        ["evaluate", "policy.json", "c.jsonl", "--store", "s.db", "--quiet", "--explain"],
+        ["ledger", "tail", "--store", "s.db", "--table"],
+        ["ledger", "show", "1", "--store", "s.db", "--json"],
+        ["ledger", "export", "--store", "s.db"],
+        ["ledger", "verify", "--store", "s.db", "--table"],
+        ["replay", "--all", "--store", "s.db", "--table"],
+        ["why", "a-0", "--store", "s.db"],
+        ["demo"],
+        ["policy", "schema"],
+        ["policy", "check", "policy.json"],
+        ["policy", "diff", "policy.json", "policy.json", "--table"],
+        ["policy", "init", "-"],
+        ["--help"],
+        ["--version"],
+    ):
+        with DEV_FULL.open("wb") as full:
+            running = process(*words, cwd=here, stdout=full)
+            _, said = running.communicate(timeout=60)
+        assert (running.returncode, said) == (1, FULL), words
+    assert shell("ledger", "verify", "--store", "s.db", cwd=here).lines[0]["records"] == 3
 
 
 def test_interrupting_ends_it_and_the_same_command_goes_on(here):

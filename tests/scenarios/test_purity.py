@@ -162,7 +162,7 @@ def test_every_validator_judges_every_vector_without_the_outside_world():
         lambda: pathlib.Path("/dev/null").read_bytes(),
         lambda: socket.socket().close(),
         lambda: subprocess.run(["true"], check=False),
-        lambda: __import__("colorsys"),
+        lambda: __import__("nothing_of_that_name"),
         lambda: importlib.import_module("json"),
     ],
 )

@@ -34,10 +34,10 @@ COLUMNS = [
         "ledger_head": ("tenant", "seq", "hash", "last_time_ms", "policy_version"),
         "identity": ("tenant", "kind", "id", "request_hash", "seq", "state"),
         "blocked_proposal": (
-            "tenant", "choke_point", "proposal_hash", "validation_run_id", "request_hash", "policy_version", "seq",
+            "tenant", "choke_point", "proposal_hash", "validation_run_id", "inputs_hash", "policy_version", "seq",
         ),
         "retry_authorisation": (
-            "tenant", "choke_point", "proposal_hash", "request_hash", "expires_ms", "seq", "used_seq",
+            "tenant", "choke_point", "proposal_hash", "inputs_hash", "expires_ms", "given_by", "seq", "used_seq",
         ),
         "subject": ("tenant", "kind", "id", "seq"),
         "content": ("tenant", "hash", "body"),
@@ -95,7 +95,7 @@ def faults(path, **options):
     try:
         store = SqliteStore(path, purpose=None, entropy=os.urandom, create=False)
     except StoreError as error:
-        return [chain.Fault(0, "store", str(error))]
+        return [chain.Fault(None, "store", str(error))]
     try:
         if options:
             return list(verify_tenant(store, TENANT, **options).faults)
@@ -195,7 +195,7 @@ def test_every_row_dropped(path, tmp_path, table):
         ("identity", ("evil", "run", "evil", "h", 1, None)),
         ("identity", (TENANT, "op", "evil", "h", 1, "COMPLETED")),
         ("blocked_proposal", (TENANT, EXPENSIVE, "h", "run-1", "h", "p", 1)),
-        ("retry_authorisation", (TENANT, EXPENSIVE, "h", "h", 2**50, 1, None)),
+        ("retry_authorisation", (TENANT, EXPENSIVE, "h", "h", 2**50, "p", 1, None)),
         ("subject", (TENANT, "plan", "evil", 1)),
         ("content", (TENANT, "evil", b"made up")),
     ],

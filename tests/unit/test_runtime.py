@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from typing import Any
 
 import pytest
@@ -473,3 +474,111 @@ def test_a_credential_for_one_tenant_verifies_that_one(tmp_path):
         assert [audit.tenant_id for audit in both.verify().tenants] == ["acme", "other"]
     with weighbridge(path, principal=Principal(id="h", tenant_id="acme")) as wb:
         assert [audit.tenant_id for audit in wb.verify().tenants] == ["acme"]
+
+
+class TestTheSameInputsInOtherWords:
+    """G8: whether a retry needs an authorisation depends on what is judged, not on how it is asked."""
+
+    @staticmethod
+    def _asked(**changes):
+        made = blocked_context(**changes)
+        locator = {"system": "crm", "object": "renewal", "id": "r-1", "fields": ["a", "b"]}
+        made["proposal"]["evidence"].append({"record_locator": locator})
+        made["evidence"].append({"reference": {"source_type": "mail", "source_id": "m-1"}})
+        made["data_sources"].append(made["data_sources"][0] | {"source_id": "crm:r-2"})
+        return made
+
+    @staticmethod
+    def _twice_and_reversed(items):
+        items += items[:1]
+        items.reverse()
+
+    @pytest.mark.parametrize("choke_point", ["BEFORE_EXTERNAL_WRITEBACK", "BEFORE_STEP_EXECUTION"])
+    @pytest.mark.parametrize(
+        "reword",
+        [
+            lambda made: made.update(target_id="elsewhere"),
+            lambda made: made.update(attempt=2),
+            lambda made: made.update(step_id="s-2"),
+            lambda made: made.update(plan_id="p-2", account_id="a-2"),
+            lambda made: TestTheSameInputsInOtherWords._twice_and_reversed(made["evidence"]),
+            lambda made: TestTheSameInputsInOtherWords._twice_and_reversed(made["proposal"]["evidence"]),
+            lambda made: TestTheSameInputsInOtherWords._twice_and_reversed(made["data_sources"]),
+            lambda made: made["proposal"]["evidence"][1]["record_locator"].update(fields=["b", "a", "b"]),
+        ],
+    )
+    def test_it_is_the_same_request(self, choke_point, reword):
+        """G8: another target, attempt or step, another order, the same thing twice: nothing changed."""
+        with weighbridge() as wb:
+            wb.gate(self._asked(choke_point=choke_point, validation_run_id="run-1"))
+            made = copy.deepcopy(self._asked(choke_point=choke_point, validation_run_id="run-2"))
+            reword(made)
+            again = wb.gate(made)
+        assert [finding.reason for finding in again.findings] == ["RETRY_NOT_AUTHORISED"]
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda made: made["evidence"].pop(),
+            lambda made: made["evidence"][0].update(content={"status": "closed"}),
+            lambda made: made["proposal"]["evidence"].pop(),
+            lambda made: made["data_sources"][0].update(last_updated="2026-11-21T10:00:00Z"),
+            lambda made: made["snapshot"]["fields"]["renewal"].update(source_id="r-2"),
+        ],
+    )
+    def test_what_is_judged_differs(self, change):
+        """G8: fresher data, other evidence, another snapshot: a new judgement."""
+        with weighbridge() as wb:
+            wb.gate(self._asked(validation_run_id="run-1"))
+            made = copy.deepcopy(self._asked(validation_run_id="run-2"))
+            change(made)
+            again = wb.gate(made)
+        assert (again.retry_of, again.findings) == ("run-1", ())
+
+    def test_a_reference_that_moves_to_another_step_is_new(self):
+        """G8, R1: each step of a plan is grounded by its own references."""
+        step = {"operation": "crm.update", "arguments": {}, "depends_on": []}
+        proof = [{"source_type": "crm", "source_id": "r-1"}]
+
+        def plan(run, one, two):
+            steps = [step | {"step_id": "s-1", "evidence": one}, step | {"step_id": "s-2", "evidence": two}]
+            made = blocked_context(choke_point="BEFORE_PLAN_APPROVAL", validation_run_id=run)
+            return {name: value for name, value in made.items() if name != "proposal"} | {
+                "plan": {"plan_id": "p-1", "steps": steps}
+            }
+
+        with weighbridge() as wb:
+            wb.gate(plan("run-1", proof, []))
+            again = wb.gate(plan("run-2", [], proof))
+            third = wb.gate(plan("run-3", [], proof * 2))
+        assert (again.retry_of, again.findings) == ("run-1", ())
+        assert [finding.reason for finding in third.findings] == ["RETRY_NOT_AUTHORISED"]
+
+    def test_an_authorisation_holds_for_the_same_inputs_in_other_words(self):
+        """G8: the leave is bound to what was judged, so a later attempt of the step uses it up."""
+        with weighbridge() as wb:
+            wb.gate(blocked_context(validation_run_id="run-1"))
+            wb.authorise_retry("run-1", by=PERSON, reason="look again", expires_at=TOMORROW)
+            second = wb.gate(blocked_context(validation_run_id="run-2", attempt=2))
+            third = wb.gate(blocked_context(validation_run_id="run-3", attempt=3))
+            assert wb.verify().ok
+        assert second.findings == ()
+        assert [finding.reason for finding in third.findings] == ["RETRY_NOT_AUTHORISED"]
+
+
+@pytest.mark.parametrize("behind", ["actor", "principal"])
+def test_nobody_uses_the_authorisation_they_gave(behind):
+    """G8: a person other than the proposer, also where the proposer changes after the leave was given."""
+    with weighbridge() as wb:
+        wb.gate(blocked_context(validation_run_id="run-1"))
+        wb.authorise_retry("run-1", by=PERSON, reason="let me try", expires_at=TOMORROW)
+        if behind == "principal":
+            wb._executor._principal = Principal(id="maria", tenant_id="acme")
+            own = wb.gate(blocked_context(validation_run_id="run-2"))
+            wb._executor._principal = Principal(id="local")
+        else:
+            own = wb.gate(blocked_context(validation_run_id="run-2", actor={"id": "maria", "role": "agent"}))
+        other = wb.gate(blocked_context(validation_run_id="run-3"))
+        assert wb.verify().ok
+    assert [finding.reason for finding in own.findings] == ["RETRY_NOT_AUTHORISED"]
+    assert other.findings == ()

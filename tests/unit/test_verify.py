@@ -56,7 +56,7 @@ def test_a_good_export_verifies(store, lines):
     """L3: and the report says what it is of."""
     report = verify_export(lines)
     head = store.head(TENANT)
-    assert report == verify.ExportReport(TENANT, 1, COUNT, 0, (head.seq, head.hash.hex()), ())
+    assert report == verify.ExportReport(TENANT, 1, COUNT, 0, False, (head.seq, head.hash.hex()), ())
     assert report.ok
 
 
@@ -264,3 +264,50 @@ def test_what_stands_after_the_last_line_is_named(lines):
         report = verify_export([*lines, extra])
         assert report.faults[0].part == "end"
         assert "after the last line" in report.faults[0].message
+
+
+@pytest.mark.parametrize("seq", [0, 1, 3, 8, 99])
+def test_a_witness_of_a_record_that_is_not_in_the_export(store, seq):
+    """L3: a part cannot vouch for what it does not hold; the fault is of the record that the witness saw."""
+    report = verify_export(export_ledger(store, TENANT, after_seq=4), witness=(seq, hashed("x")))
+    (fault,) = report.faults
+    assert (fault.seq, fault.part) == (seq, "witness")
+    assert f"record {seq}, which the witness saw, is not in this export; it holds records 5 to 7" in fault.message
+
+
+@pytest.mark.parametrize("seq", [4, 6])
+def test_a_wrong_witness_is_named_by_its_number(store, seq):
+    """L3: the record it saw, also where that is the one before the first."""
+    (fault,) = verify_export(export_ledger(store, TENANT, after_seq=4), witness=(seq, hashed("x"))).faults
+    assert (fault.seq, fault.part) == (seq, "witness")
+
+
+def test_the_report_says_what_it_covers(store, lines):
+    """L3: from which record to which, and whether anything stands before."""
+    part = verify_export(export_ledger(store, TENANT, after_seq=4))
+    assert (part.first_seq, part.last_seq, part.partial) == (5, 7, True)
+    whole = verify_export(lines)
+    assert (whole.first_seq, whole.last_seq, whole.partial) == (1, 7, False)
+    nothing = verify_export(export_ledger(store, TENANT, after_seq=7))
+    assert (nothing.first_seq, nothing.last_seq, nothing.records) == (8, 7, 0)
+
+
+def test_the_report_says_whether_content_was_checked(store):
+    """L6: without the key it is not, and nobody may think it was."""
+    lines = list(export_ledger(store, TENANT, contents=True))
+    report = verify_export(lines)
+    assert (report.ok, report.contents, report.contents_checked) == (True, 3, False)
+    report = verify_export(lines, key=store.tenant_key(TENANT))
+    assert (report.ok, report.contents, report.contents_checked) == (True, 3, True)
+
+
+def test_bad_content_names_the_first_record_that_points_to_it(store, monkeypatch):
+    """L3: whichever hash comes first in the file, and however many faults there are."""
+    monkeypatch.setattr(verify, "FAULTS_MAX", 2)
+    many = MemoryStore(entropy=os.urandom)
+    for number in range(40):
+        many.commit(with_content(f"run-{number}", many.tenant_key(TENANT), f"text {number}".encode()))
+    report = verify_export(export_ledger(many, TENANT, contents=True), key=b"another")
+    assert [fault.seq for fault in report.faults] == [1, 2]
+    part = verify_export(export_ledger(many, TENANT, after_seq=40, contents=True), key=b"another")
+    assert [fault.seq for fault in part.faults] == [None, None]

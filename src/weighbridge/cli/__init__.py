@@ -39,6 +39,8 @@ class _Commands(TyperGroup):
         except BrokenPipeError:
             output.leave_pipe()
             raise typer.Exit(output.PIPE_CLOSED) from None
+        except OSError as error:
+            raise typer.Exit(output.report(WeighbridgeError(str(error)))) from None
 
     def main(self, *args: Any, **options: Any) -> Any:
         try:

@@ -23,6 +23,8 @@ from weighbridge.cli.stores import tenant_or_default
 from weighbridge.errors import IdempotencyConflict, Refusal, WeighbridgeError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from weighbridge.cli.lines import Line, Source
     from weighbridge.domain.decision import GateDecision
     from weighbridge.policy.document import PolicyDocument
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
 SHOWN_MAX = 20  # rows of a table for people; whoever wants all of them takes JSON lines
 TAG_LENGTH = 8
+ID_WIDTH = 36  # of a UUID
+PLACE_WIDTH = 24
 
 
 class AskedAs(enum.StrEnum):
@@ -177,7 +181,13 @@ class _Tally:
                 f"{_counted(self.elsewhere, 'decision')} on record under another policy than the one given, shown as recorded; "
                 "another --store judges anew"
             )
-        if total and store != ":memory:":
+        if self.refused:
+            if total:
+                yield (
+                    f"{_counted(total, 'decision')} of this run, printed above, had been recorded before the store failed; "
+                    f"whether `{output.safe(store)}` still holds them is not known: see to the store first"
+                )
+        elif total and store != ":memory:":
             new = total - self.replayed
             what = f"{_counted(new, 'new record')}" if new else "all of them on record before; nothing was appended"
             yield f"{output.safe(store)}: {what}"
@@ -274,7 +284,7 @@ class _Rows:
     """Answers for people: a table of what was not simply allowed, the first ones of it."""
 
     def __init__(self) -> None:
-        self._table = output.table("Line", "Verdict", "Why", "Id")
+        self._rows: list[tuple[str, str, str, str]] = []
         self._more = 0
 
     def answers(self, name: str, answered: _Answers) -> None:
@@ -288,18 +298,27 @@ class _Rows:
     def close(self) -> None:
         """Print the table."""
         screen = output.console()
-        if self._table.row_count:
-            screen.print(self._table)
+        if self._rows:
+            screen.print(self._table(screen.width))
         if self._more:
             screen.print(f"and {self._more:,} more; --json prints every one", style="dim")
 
     def _row(self, name: str, number: int, verdict: str, why: str, identity: str) -> None:
-        if self._table.row_count >= SHOWN_MAX:
+        if len(self._rows) >= SHOWN_MAX:
             self._more += 1
             return
-        shown = [output.safe(part) for part in why.splitlines()]
-        place = f"{output.safe(Path(name).name)}:{number}"
-        self._table.add_row(place, verdict, "\n".join(shown), output.safe(identity), style=_style(verdict))
+        shown = "\n".join(output.safe(part) for part in why.splitlines())
+        self._rows.append((f"{output.safe(Path(name).name)}:{number}", verdict, shown, output.safe(identity)))
+
+    def _table(self, width: int) -> Table:
+        """Return the rows, the id in a column of its own, or below the reasons where it would not be in one piece."""
+        apart = width >= output.WIDTH_WIDE and all(len(row[-1]) <= ID_WIDTH for row in self._rows)
+        made = output.table("Line", "Verdict", "Why", *(["Id"] if apart else []))
+        made.columns[0].max_width = PLACE_WIDTH
+        for place, verdict, why, identity in self._rows:
+            cells = (why, identity) if apart else ("\n".join(part for part in (why, identity) if part),)
+            made.add_row(place, verdict, *cells, style=_style(verdict))
+        return made
 
 
 def decision_line(decision: GateDecision) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from weighbridge.cli.stores import JsonOption, StoreOption, TenantOption, readin
 from weighbridge.errors import LedgerCorrupt, NotFound, StoreError, UsageError
 
 if TYPE_CHECKING:
-    from rich.text import Text
+    from rich.table import Table
 
     from weighbridge.ledger.record import Record
     from weighbridge.storage.audit import Audit
@@ -33,9 +33,15 @@ if TYPE_CHECKING:
 
 FOLLOW_PAUSE_S = 0.5
 FAULTS_SHOWN_MAX = 10
+ID_WIDTH = 36  # of a UUID
+WHAT_WIDTH = 20
 
 _SQLITE_MAGIC = b"SQLite format 3\x00"
 _GZIP_MAGIC = b"\x1f\x8b"
+_EXPORT_LINES = (b'{"after_hash":', b'{"body":')  # how the first two lines of an export begin, however it was changed
+_KEY = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
+_KEY_TEXT_MAX = 128
+_PROBE_BYTES = 1 << 16
 _WITNESS = re.compile(r"(\d{1,15}):([0-9a-f]{64})", re.ASCII)
 
 app = typer.Typer(no_args_is_help=True, help="Read the ledger, and check it.")
@@ -58,6 +64,12 @@ def verify(
         str | None,
         typer.Option(metavar="SEQ:HASH", help="A record's number and hash, kept elsewhere.", show_default=False),
     ] = None,
+    key_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="The tenant's content key as hex, to check an export's content.", show_default=False
+        ),
+    ] = None,
     as_json: JsonOption = None,
 ) -> None:
     """Check that the ledger is what was written, and name the first record that is not.
@@ -65,16 +77,18 @@ def verify(
     Exit code 0 when it verifies, 4 when it does not. Without a witness no check can show that the end was cut off, that an
     old copy was put back, or that everything was computed anew.
     """
-    seen = _witness(witness)
+    seen, key = _witness(witness), _content_key(key_file)
     if file is not None and store is not None:
         raise UsageError("name an export or a store, one at a time")
     checked: Sequence[Audit | ExportReport]
     if file is not None and not _starts_with(file, _SQLITE_MAGIC):
-        checked = [_verify_export(file, tenant, seen)]
+        checked = [_verify_export(file, tenant, seen, key)]
+    elif key is not None:
+        raise UsageError("a key is for the content of an export; a store is checked with its own")
     else:
         checked = _verify_store(str(file) if file is not None else store, tenant, seen)
     if output.wants_json(as_json):
-        output.write_json(_checked_line(one) for one in checked)
+        output.write_json([_checked_line(one) for one in checked] or [{"tenants": 0, "records": 0}])
     else:
         _show_checked(checked, witnessed=seen is not None)
     raise typer.Exit(output.OK if all(one.ok for one in checked) else output.NOT_PROVED)
@@ -93,7 +107,7 @@ def _verify_store(store: str | None, tenant: str | None, witness: tuple[int, str
             return [verify_tenant(reader, name, witness=witness, progress=advance) for name in tenants]
 
 
-def _verify_export(file: Path, tenant: str | None, witness: tuple[int, str] | None) -> ExportReport:
+def _verify_export(file: Path, tenant: str | None, witness: tuple[int, str] | None, key: bytes | None) -> ExportReport:
     from weighbridge.verify import verify_export
 
     packed = _starts_with(file, _GZIP_MAGIC)
@@ -101,12 +115,21 @@ def _verify_export(file: Path, tenant: str | None, witness: tuple[int, str] | No
         with cast("BinaryIO", gzip.open(file) if packed else file.open("rb")) as lines:
             size = 0 if packed else file.stat().st_size
             with _counting(size, "bytes") as advance:
-                report = verify_export(lines, witness=witness, progress=advance)
+                _require_export(file, lines)
+                report = verify_export(lines, key=key, witness=witness, progress=advance)
     except (EOFError, gzip.BadGzipFile, zlib.error):
         raise LedgerCorrupt(f"the export `{file}` does not verify: its compressed data is damaged or cut") from None
     if tenant is not None and report.tenant_id != tenant:
         raise UsageError(f"the export is of tenant `{report.tenant_id}`, not `{tenant}`")
     return report
+
+
+def _require_export(file: Path, lines: BinaryIO) -> None:
+    """Refuse what is no export at all; one that was changed is for the verifier to judge."""
+    beginnings = [lines.readline(_PROBE_BYTES) for _ in range(2)]
+    lines.seek(0)
+    if not any(line.startswith(_EXPORT_LINES) or b'"weighbridge-ledger"' in line for line in beginnings):
+        raise UsageError(f"`{file}` is no export and no store")
 
 
 def _witness(text: str | None) -> tuple[int, str] | None:
@@ -120,6 +143,18 @@ def _witness(text: str | None) -> tuple[int, str] | None:
     return int(match[1]), match[2]
 
 
+def _content_key(file: Path | None) -> bytes | None:
+    if file is None:
+        return None
+    try:
+        text = file.read_bytes()[: _KEY_TEXT_MAX + 1].decode("ascii", "replace").strip()
+    except OSError as error:
+        raise UsageError(f"the key `{file}` cannot be read ({error.strerror})") from None
+    if _KEY.fullmatch(text) is None:
+        raise UsageError(f"`{file}` holds no content key: that is 32 bytes, written as 64 hex digits")
+    return bytes.fromhex(text)
+
+
 def _starts_with(file: Path, magic: bytes) -> bool:
     try:
         with file.open("rb") as opened:
@@ -129,25 +164,28 @@ def _starts_with(file: Path, magic: bytes) -> bool:
 
 
 def _checked_line(one: Audit | ExportReport) -> dict[str, Any]:
+    from weighbridge.verify import ExportReport
+
+    names = ("first_seq", "last_seq", "contents", "contents_checked") if isinstance(one, ExportReport) else ()
     return {
         "tenant_id": one.tenant_id,
         "ok": one.ok,
         "records": one.records,
         "head": {"seq": one.head[0], "hash": one.head[1]},
         "faults": [fault._asdict() for fault in one.faults],
-    }
+    } | {name: getattr(one, name) for name in names}
 
 
 def _show_checked(checked: Sequence[Audit | ExportReport], *, witnessed: bool) -> None:
     screen = output.console()
     if not checked:
         screen.print(
-            "The ledger is empty: there is nothing to verify, and only a witness could say whether there ever was."
+            "0 tenants, 0 records: there is nothing to verify, and only a witness could say whether there ever was."
         )
     for one in checked:
         tenant = output.safe(one.tenant_id or "unknown")
         if one.ok:
-            screen.print(f"tenant {tenant}: {one.records:,} records verify", style="green")
+            screen.print(f"tenant {tenant}: {_covered(one)}", style="green")
             screen.print(f"  the last one: {one.head[0]}:{one.head[1]}", soft_wrap=True)
             continue
         first = one.first_bad
@@ -159,8 +197,34 @@ def _show_checked(checked: Sequence[Audit | ExportReport], *, witnessed: bool) -
             screen.print(f"  and {len(one.faults) - FAULTS_SHOWN_MAX} more; --json prints them")
     if checked and not witnessed:
         screen.print(LIMITS, style="dim")
+    if any(_content_unchecked(one) for one in checked):
+        screen.print(CONTENT_LIMITS, style="dim")
 
 
+def _covered(one: Audit | ExportReport) -> str:
+    from weighbridge.verify import ExportReport
+
+    if not isinstance(one, ExportReport):
+        return f"{one.records:,} records verify"
+    content = f", and {one.contents:,} contents with them" if one.contents and one.contents_checked else ""
+    if not one.partial:
+        return f"{one.records:,} records verify{content}"
+    which = (
+        f"records {one.first_seq} to {one.last_seq} verify" if one.records else f"no records from {one.first_seq} on"
+    )
+    return f"{which}{content}; what stands before is not shown"
+
+
+def _content_unchecked(one: Audit | ExportReport) -> bool:
+    from weighbridge.verify import ExportReport
+
+    return isinstance(one, ExportReport) and one.contents > 0 and not one.contents_checked
+
+
+CONTENT_LIMITS = (
+    "Nor does it show that the content in the export is what decisions were made from: unchecked without the tenant's content "
+    "key. Whoever has that checks with --key-file FILE."
+)
 LIMITS = (
     "What this cannot show: an end that was cut off, an old copy put back, or everything computed anew. For that, keep number "
     "and hash of the last record where nobody who can write the file can reach, and check with --witness SEQ:HASH."
@@ -196,10 +260,13 @@ def export(
         bool, typer.Option("--with-content", help="Also what decisions were made from; it may hold personal data.")
     ] = False,
     after: Annotated[int, typer.Option(metavar="SEQ", min=0, help="Only what comes after this record.")] = 0,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")] = False,
 ) -> None:
     """Write one tenant's ledger in a form that anybody can check without the store."""
     from weighbridge.storage.audit import export_ledger
 
+    if out is not None and out.exists() and not force:
+        raise UsageError(f"`{out}` is there already; name another file, or say --force to overwrite it")
     with reading(store) as reader:
         tenant_id = tenant_or_default(tenant, reader)
         lines = export_ledger(reader, tenant_id, after_seq=after, contents=with_content)
@@ -217,8 +284,9 @@ def export(
 def _sink(out: Path | None) -> Iterator[BinaryIO]:
     """Give what to write to. A file appears whole or not at all."""
     if out is None:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
+        with output.writing():
+            yield sys.stdout.buffer
+            sys.stdout.buffer.flush()
         return
     partial = out.with_name(f"{out.name}.partial")
     try:
@@ -247,7 +315,7 @@ def tail(
     tenant: TenantOption = None,
     as_json: JsonOption = None,
 ) -> None:
-    """Show the last records, one a line."""
+    """Show the last records, one a line, or one a paragraph where the screen is narrow."""
     lines = output.wants_json(as_json)
     with reading(store) as reader:
         tenant_id = tenant_or_default(tenant, reader)
@@ -261,8 +329,7 @@ def tail(
                     return
                 time.sleep(FOLLOW_PAUSE_S)
         except KeyboardInterrupt:
-            if not follow:
-                raise  # following ends like this, and in no other way
+            raise typer.Exit(output.INTERRUPTED) from None  # following ends like this, and in no other way
 
 
 @app.command()
@@ -287,7 +354,7 @@ def show(
     from weighbridge.ledger.story import story_of
 
     screen = output.console()
-    screen.print(timeline(story_of(tenant_id, "", [stored.body]).entries))
+    screen.print(timeline(story_of(tenant_id, "", [stored.body]).entries, screen.width))
     screen.print(f"hash {stored.hash.hex()}", soft_wrap=True, style="dim")
 
 
@@ -303,8 +370,9 @@ def _show_record(stored: StoredRecord, *, lines: bool) -> None:
             [{"seq": stored.seq, "leaf": stored.leaf_hash.hex(), "hash": stored.hash.hex(), "record": body}]
         )
     else:
-        output.console().print(_glance_text(stored.seq, glance(record)), soft_wrap=True)
-        sys.stdout.flush()
+        screen = output.console()
+        screen.print(_glance_row(stored.seq, glance(record), screen.width))
+        output.flush()
 
 
 class Glance(NamedTuple):
@@ -334,8 +402,8 @@ def glance(record: Record) -> Glance:
     first = (judged[-1:] or told[-1:])[0].fields
     what = str(first.get("operation") or first.get("target_id") or "")
     if not judged:
-        parts = (told[-1].type, what, str(first.get("state") or first.get("outcome") or ""))
-        what = " ".join(part for part in parts if part)
+        state = str(first.get("state") or first.get("outcome") or "")
+        reasons = [told[-1].type, *([] if told[-1].type.endswith(state) else [state])]
     identity = first.get("operation_id") or first.get("validation_run_id") or ""
     verdict = strictest(verdicts).value if verdicts else ""
     return Glance(
@@ -343,12 +411,26 @@ def glance(record: Record) -> Glance:
     )
 
 
-def _glance_text(seq: int, seen: Glance) -> Text:
+def _glance_row(seq: int, seen: Glance, width: int) -> Table:
+    """Return a row that lines up with every other one of its kind; an id is in one piece wherever the screen has room for it."""
+    from rich.table import Table
     from rich.text import Text
 
-    made = Text(f"{seq:>7}  {output.safe(seen.at):<24}  ")
-    made.append(f"{seen.verdict:<5}", style=output.STYLES.get(seen.verdict, ""))
-    made.append(f"  {output.safe(seen.what):<30}")
-    made.append(f"  {output.safe(seen.why)}" if seen.why else "", style=output.STYLES.get(seen.verdict, ""))
-    made.append(f"  {output.safe(seen.identity)}", style="dim")
+    apart = width >= output.WIDTH_WIDE and len(seen.identity) <= ID_WIDTH and len(seen.what) <= WHAT_WIDTH
+    style = output.STYLES.get(seen.verdict, "")
+    what, why = Text(output.safe(seen.what)), Text(output.safe(seen.why), style=style)
+    identity = Text(output.safe(seen.identity), style="dim")
+    cells = [Text(f"{seq:>6}"), Text(output.instant(seen.at)), Text(f"{seen.verdict:<5}", style=style)]
+    made = Table.grid(padding=(0, 2, 0, 0))
+    for cell in cells:
+        made.add_column(no_wrap=True, min_width=cell.cell_len)
+    if apart:
+        made.add_column(min_width=WHAT_WIDTH, overflow="fold")
+        made.add_column(min_width=ID_WIDTH, overflow="fold")
+        made.add_column(overflow="fold")
+        cells += [what, identity, why]
+    else:
+        made.add_column(overflow="fold")
+        cells.append(Text("\n").join(part for part in (Text("  ").join(p for p in (what, why) if p), identity) if part))
+    made.add_row(*cells)
     return made

@@ -35,6 +35,7 @@ PIPE_CLOSED = 141  # 128 + SIGPIPE
 
 STYLES = {"ALLOW": "green", "WARN": "yellow", "BLOCK": "bold red"}
 WIDTH_PIPED = 120  # columns where no terminal says how many there are
+WHOLE = frozenset({"Record", "Time (UTC)", "Event", "Id", "Verdict", "Outcome"})  # columns nobody wants in two pieces
 WIDTH_WIDE = 100  # from here on ids have a column of their own
 
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})  # controls, bidi overrides and their like, surrogates, separators
@@ -55,6 +56,11 @@ def safe(text: str) -> str:
     return "".join(
         char.encode("unicode_escape").decode() if unicodedata.category(char) in _HIDDEN else char for char in text
     )
+
+
+def instant(text: str) -> str:
+    """Return a recorded instant to the second, as a column of times has it."""
+    return safe(text[:19].replace("T", " "))
 
 
 def wants_json(stated: bool | None) -> bool:
@@ -123,7 +129,7 @@ def table(*columns: str, title: str | None = None) -> Table:
 
     made = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
     for column in columns:
-        made.add_column(column, overflow="fold")
+        made.add_column(column, overflow="fold", no_wrap=column in WHOLE)
     return made
 
 

@@ -56,7 +56,7 @@ def store_or_default(store: str | None) -> str:
 
 @contextmanager
 def reading(store: str | None) -> Iterator[LedgerReader]:
-    """Open an existing store, whatever it was made for.
+    """Open an existing store, whatever it was made for and wherever it lies, and write nothing.
 
     Raises:
         UsageError: there is no such store.
@@ -69,7 +69,8 @@ def reading(store: str | None) -> Iterator[LedgerReader]:
         raise UsageError("a memory store ends with the process that made it; give the file of a store with --store")
     if ("://" not in place or place.startswith(_SCHEME)) and not Path(place.removeprefix(_SCHEME)).is_file():
         raise UsageError(f"there is no store `{place}`; name one with --store or WEIGHBRIDGE_STORE")
-    opened = wiring.open_store(place, purpose=None, surroundings=wiring.system_surroundings(), create=False)
+    around = wiring.system_surroundings()
+    opened = wiring.open_store(place, purpose=None, surroundings=around, create=False, read_only=True)
     try:
         yield opened
     finally:

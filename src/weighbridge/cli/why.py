@@ -16,6 +16,7 @@ from weighbridge.errors import NotFound
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
     from weighbridge.ledger.story import Entry, Story
     from weighbridge.storage.reading import LedgerReader
@@ -24,7 +25,7 @@ TENANTS_NAMED_MAX = 5
 HASH_LENGTH, HASH_SHOWN = 64, 12  # enough of a hash to recognise it; --json has all of it
 WORDS = {"ALLOW": "ALLOWED", "WARN": "WARNED", "BLOCK": "BLOCKED"}
 STATES = {
-    "BLOCKED": "The call was not made.",
+    "BLOCKED": "The call was not made. Its id is used up: to try with fresher data, take a new id.",
     "COMPLETED": "The call was made, and completed.",
     "FAILED": "The call was made, and failed.",
     "PENDING": "The call was allowed; how it ended is not on record (OUTCOME_UNKNOWN).",
@@ -47,7 +48,7 @@ def why(
     else:
         screen = output.console()
         show_answer(screen, story)
-        screen.print(timeline(story.entries))
+        screen.print(timeline(story.entries, screen.width))
 
 
 def told(reader: LedgerReader, tenant_id: str, identity: str) -> Story:
@@ -101,22 +102,30 @@ def show_answer(screen: Console, story: Story) -> None:
         screen.print(output.safe(line), style="dim")
 
 
-def timeline(entries: Iterable[Entry]) -> Any:
-    """Return a table of events in order, one row each."""
-    made = output.table("Record", "Time (UTC)", "Event", "Verdict", "What it says")
+def timeline(entries: Iterable[Entry], width: int) -> Table:
+    """Return a table of events in order, one row each; in a narrow one, time and verdict have no columns of their own."""
+    wide = width >= output.WIDTH_WIDE
+    columns = (
+        ("Record", "Time (UTC)", "Event", "Verdict", "What it says") if wide else ("Record", "Event", "What it says")
+    )
+    made = output.table(*columns)
     previous = None
     for entry in entries:
         first = entry.seq != previous
         previous = entry.seq
         verdict = entry.verdict or ""
-        made.add_row(
-            str(entry.seq) if first else "",
-            entry.at[:19].replace("T", " ") if first else "",
-            output.safe(_event(entry)),
-            verdict,
-            "\n".join(output.safe(sentence) for sentence in _said(entry)),
-            style=output.STYLES[verdict] if verdict in {"WARN", "BLOCK"} else "",
-        )
+        seq, at = (str(entry.seq), output.instant(entry.at)) if first else ("", "")
+        event, said = output.safe(_event(entry)), [output.safe(sentence) for sentence in _said(entry)]
+        style = output.STYLES[verdict] if verdict in {"WARN", "BLOCK"} else ""
+        if wide:
+            made.add_row(seq, at, event, verdict, "\n".join(said), style=style)
+            continue
+        if first:
+            made.add_row(seq, at, "")
+        beside = (
+            "  " if entry.type == "VALIDATOR_RUN" else "\n"
+        )  # a summary says ids, which stay whole on lines of their own
+        made.add_row("", event, beside.join(part for part in (verdict, "\n".join(said)) if part), style=style)
     return made
 
 

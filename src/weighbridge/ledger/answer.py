@@ -63,3 +63,10 @@ def _decision(
         retry_of=event.get("retry_of"),
         replayed=replayed,
     )
+
+
+def inputs_of(body: bytes, validation_run_id: str) -> str:
+    """Return the hash of what a recorded run was judged from: what leave to retry it is bound to (G8)."""
+    record = canonical.decode(body)
+    told = (record["common"] | event for event in record["events"] if event["type"] == "VALIDATOR_RUN_SUMMARY")
+    return str(next(said["inputs_hash"] for said in told if said["validation_run_id"] == validation_run_id))

@@ -52,16 +52,16 @@ def link(previous: bytes, seq: int, leaf: bytes) -> bytes:
 
 
 class Fault(NamedTuple):
-    """One thing that does not verify: the record it concerns (0: none in particular), what part, and what is wrong."""
+    """One thing that does not verify: the record it concerns (None: none in particular), what part, and what is wrong."""
 
-    seq: int
+    seq: int | None
     part: str
     message: str
 
 
 def bad_order(fault: Fault) -> tuple[bool, bool, int]:
     """Return the key that sorts faults: broken records first, because what follows from them cannot be judged; then by record."""
-    return fault.part in FOLLOWS, fault.seq == 0, fault.seq
+    return fault.part in FOLLOWS, fault.seq is None, fault.seq or 0
 
 
 def first_bad(faults: Iterable[Fault]) -> Fault | None:

@@ -165,32 +165,41 @@ def compare_rows(part: str, expected: dict[_Key, _Row], found: Iterable[tuple[_K
 
 
 def compare_contents(
-    fold: Fold, key: bytes, found: Iterable[tuple[str, bytes | None]], mentioned: Callable[[set[str]], set[str]]
+    fold: Fold, key: bytes, found: Iterable[tuple[str, bytes | None]], mentioned: Callable[[set[str]], dict[str, int]]
 ) -> Iterator[Fault]:
     """Yield where stored content differs from what the records point to (L6). Uses ``fold.contents`` and ``fold.erased`` up.
 
-    ``mentioned(hashes)`` returns those that any record holds at all; it is asked once, about content that no event points to in
-    one of the known ways.
+    ``mentioned(hashes)`` returns those that any record holds at all, with the first that does; it is asked once, about content
+    that no event points to in one of the known ways.
     """
-    unknown = set()
+    unknown: dict[str, str | None] = {}
     for content_hash, body in found:
-        seq = fold.contents.pop(content_hash, 0)
+        seq = fold.contents.pop(content_hash, None)
         erased_by = fold.erased.pop(content_hash, None)
-        if not seq and erased_by is None:
-            unknown.add(content_hash)
-        if erased_by is not None and body is not None:
-            yield Fault(
-                erased_by, "content", f"content `{content_hash}` was erased by record {erased_by}, but is there"
-            )
-        elif erased_by is None and body is None:
-            yield Fault(seq, "content", f"content `{content_hash}` is gone, but no record erased it")
-        elif body is not None and keyed_hash(key, body) != content_hash:
-            yield Fault(seq, "content", f"content `{content_hash}` does not match its hash")
+        wrong = _wrong_content(key, content_hash, body, erased_by)
+        if seq is None and erased_by is None:
+            unknown[content_hash] = wrong
+        elif wrong is not None:
+            yield Fault(seq if erased_by is None else erased_by, "content", wrong)
     for content_hash, seq in {**fold.erased, **fold.contents}.items():
         yield Fault(seq, "content", f"content `{content_hash}` of record {seq} is missing")
-    if unknown:
-        for content_hash in sorted(unknown - mentioned(unknown)):
-            yield Fault(0, "content", f"content `{content_hash}` is stored, but no record names it")
+    named = mentioned(set(unknown)) if unknown else {}
+    for content_hash, wrong in sorted(unknown.items()):
+        if content_hash not in named:
+            yield Fault(None, "content", f"content `{content_hash}` is stored, but no record names it")
+        elif wrong is not None:
+            yield Fault(named[content_hash], "content", wrong)
+
+
+def _wrong_content(key: bytes, content_hash: str, body: bytes | None, erased_by: int | None) -> str | None:
+    if erased_by is not None:
+        there = f"content `{content_hash}` was erased by record {erased_by}, but is there"
+        return None if body is None else there
+    if body is None:
+        return f"content `{content_hash}` is gone, but no record erased it"
+    if keyed_hash(key, body) != content_hash:
+        return f"content `{content_hash}` does not match its hash"
+    return None
 
 
 def _seq(row: Identity | BlockedProposal | RetryAuthorisation | int) -> int:

@@ -19,8 +19,9 @@ class RunDraft(msgspec.Struct, frozen=True):
 
     ``fields`` stand on every event of the run (validation_run_id, choke_point, target_id, snapshot_id, ...). ``events`` are
     the `VALIDATOR_RUN` events without those; ``summary`` is what the `VALIDATOR_RUN_SUMMARY` says besides result and
-    findings. ``findings`` are the gateway's own BLOCKs known before the transaction, as ``{"reason", "details"}``. ``request_hash`` is what an id is bound to
-    (G3), ``inputs_hash`` what the verdict was formed from: asking in other words changes the first and not the second (G8).
+    findings. ``findings`` are the gateway's own BLOCKs known before the transaction, as ``{"reason", "details"}``.
+    ``request_hash`` is what an id is bound to (G3), ``inputs_hash`` what the verdict was formed from: asking in other words
+    changes the first and not the second (G8).
     """
 
     validation_run_id: str
@@ -40,10 +41,11 @@ class Submission(msgspec.Struct, frozen=True):
 
     ``operation`` is ``(operation_id, request_hash)`` where the runs belong to one operation. ``completes`` is
     ``(operation_id, "COMPLETED" | "FAILED")`` for an `OPERATION_COMPLETED`. ``authorises`` is
-    ``(choke_point, proposal_hash, inputs_hash, expires_ms)`` for a `RETRY_AUTHORISED`, given by ``common``'s actor. ``common`` stands once per record and
-    on every event when read: actor, account_id, plan_id, step_id, operation_id, evaluation_time, time_source,
-    policy_version, engine_version, enforcement. ``subjects`` are ids by which a story is found:
-    ``("plan" | "step" | "account", id)``. ``contents`` are ``(keyed hash, bytes)``, stored once each.
+    ``(choke_point, proposal_hash, inputs_hash, expires_ms)`` for a `RETRY_AUTHORISED`, given by the actor in ``common``.
+    ``common`` stands once per record and on every event when read: actor, account_id, plan_id, step_id,
+    operation_id, evaluation_time, time_source, policy_version, engine_version, enforcement.
+    ``subjects`` are ids by which a story is found: ``("plan" | "step" | "account", id)``.
+    ``contents`` are ``(keyed hash, bytes)``, stored once each.
     ``refusals`` are counts by code since the tenant's last record (G2).
     """
 

@@ -6,6 +6,7 @@ nothing is written.
 
 from __future__ import annotations
 
+import heapq
 import re
 from collections.abc import Callable, Iterator
 
@@ -16,7 +17,7 @@ from weighbridge.ledger import chain, export, fold
 from weighbridge.ledger.chain import Fault
 from weighbridge.storage.reading import LedgerReader
 
-FAULTS_MAX = 100  # beyond that the rest is noise
+FAULTS_MAX = 100  # the first ones; beyond that the rest is noise
 PROGRESS_RECORDS = 256
 
 _HEX = re.compile(rb"[0-9a-f]{64}")
@@ -88,12 +89,8 @@ def verify_tenant(
     """
     with reader.snapshot() as moment:
         state = fold.Fold(tenant_id)
-        faults: list[Fault] = []
-        for fault in _faults(moment, state, witness, progress):
-            faults.append(fault)
-            if len(faults) == FAULTS_MAX:
-                break
-    faults.sort(key=chain.bad_order)
+        # Content is read in the order of its hashes: which record is the first bad one shows when all of it was read (L3).
+        faults = heapq.nsmallest(FAULTS_MAX, _faults(moment, state, witness, progress), key=chain.bad_order)
     return Audit(tenant_id, state.head.seq, (state.head.seq, state.head.hash.hex()), tuple(faults))
 
 
@@ -137,20 +134,22 @@ def _chain_faults(
     witness: tuple[int, str] | None,
     progress: Callable[[int], None] | None,
 ) -> Iterator[Fault]:
-    count = 0
+    count, witnessed = 0, witness is None
     for count, stored in enumerate(moment.records(state.tenant_id), start=1):
         fault = state.add(*stored)
         if fault is not None:
             yield fault
-        if witness is not None and witness[0] == stored.seq and witness[1] != stored.hash.hex():
-            yield Fault(stored.seq, "witness", f"record {stored.seq} is not the one the witness saw")
+        if witness is not None and witness[0] == stored.seq:
+            witnessed = True
+            if witness[1] != stored.hash.hex():
+                yield Fault(stored.seq, "witness", f"record {stored.seq} is not the one the witness saw")
         if progress is not None and count % PROGRESS_RECORDS == 0:
             progress(PROGRESS_RECORDS)
     if progress is not None:
         progress(count % PROGRESS_RECORDS)
-    if witness is not None and witness[0] > state.head.seq:
-        seq = state.head.seq
-        yield Fault(seq + 1, "witness", f"the witness saw record {witness[0]}, the ledger ends after {seq}")
+    if witness is not None and not witnessed:
+        seen = f"the witness saw record {witness[0]}"
+        yield Fault(witness[0], "witness", f"{seen}, which is not in the ledger; it ends after {state.head.seq}")
 
 
 def _row_faults(moment: LedgerReader, state: fold.Fold) -> Iterator[Fault]:
@@ -172,8 +171,9 @@ def _row_faults(moment: LedgerReader, state: fold.Fold) -> Iterator[Fault]:
     )
 
 
-def _mentioned(moment: LedgerReader, tenant_id: str, hashes: set[str]) -> set[str]:
-    found: set[str] = set()
+def _mentioned(moment: LedgerReader, tenant_id: str, hashes: set[str]) -> dict[str, int]:
+    found: dict[str, int] = {}
     for stored in moment.records(tenant_id):
-        found.update(hashes.intersection(text.decode() for text in _HEX.findall(stored.body)))
+        for content_hash in hashes.intersection(text.decode() for text in _HEX.findall(stored.body)):
+            found.setdefault(content_hash, stored.seq)
     return found

@@ -252,6 +252,33 @@ class StoreContract:
         store.commit(authorisation(draft("x", proposal="p", request="another")))
         assert reasons(store.commit(decision(draft("run-2", proposal="p", request="r")))) == ["RETRY_NOT_AUTHORISED"]
 
+    def test_a_retry_in_other_words_is_unchanged(self, store: Store) -> None:
+        """G8: inputs decide, not the request: neither a target, an attempt nor an order makes a new judgement."""
+        blocked = draft("run-1", proposal="p", request="r", inputs="i", verdict=Verdict.BLOCK)
+        store.commit(decision(blocked))
+        retry = draft("run-2", proposal="p", request="another", inputs="i")
+        assert reasons(store.commit(decision(retry))) == ["RETRY_NOT_AUTHORISED"]
+        store.commit(authorisation(blocked))
+        again = draft("run-3", proposal="p", request="a third", inputs="i")
+        assert reasons(store.commit(decision(again))) == []
+
+    def test_nobody_uses_the_authorisation_they_gave(self, store: Store) -> None:
+        """G8: by whoever else it is asked, the leave still serves; from another person it is another leave."""
+        blocked = draft("run-1", proposal="p", request="r", verdict=Verdict.BLOCK)
+        store.commit(decision(blocked))
+        given = store.commit(authorisation(blocked))
+        giver = {"id": "person-1", "role": "approver"}
+        own = decision(draft("own-1", proposal="p", request="r"), actor=giver)
+        assert reasons(store.commit(own)) == ["RETRY_NOT_AUTHORISED"]
+        behind = decision(draft("own-2", proposal="p", request="r"), principal=giver)
+        assert reasons(store.commit(behind)) == ["RETRY_NOT_AUTHORISED"]
+        (row,) = (row for *_, row in store.authorisations(TENANT))
+        assert (row.by, row.used_seq) == ("person-1", None)
+        second = store.commit(authorisation(blocked, about={"actor": {"id": "person-2", "role": "approver"}}))
+        assert second.seq != given.seq
+        retry = store.commit(decision(draft("run-2", proposal="p", request="r"), actor=giver))
+        assert summary(retry)["retry_authorised_by"] == second.seq
+
     @pytest.mark.parametrize("changed", ["request", "policy", "choke point", "proposal"])
     def test_a_changed_retry_is_a_new_judgement(self, store: Store, changed: str) -> None:
         """G8: with fresher data, another snapshot, evidence or policy it is judged like any other."""

@@ -13,6 +13,7 @@ import pytest
 from tests import samples
 from tests.command_line import run
 from weighbridge.cli import ledger as cli_ledger
+from weighbridge.cli.stores import reading
 
 
 @pytest.fixture
@@ -85,7 +86,26 @@ def test_an_empty_ledger_is_said_to_be_empty(tmp_path):
     samples.weighbridge(tmp_path / "e.db").close()
     ran = run("ledger", "verify", "--store", tmp_path / "e.db", "--table")
     assert ran.code == 0
-    assert "there is nothing to verify" in ran.out
+    assert ran.out.startswith("0 tenants, 0 records: there is nothing to verify")
+    assert run("ledger", "verify", "--store", tmp_path / "e.db").lines == [{"tenants": 0, "records": 0}]
+
+
+@pytest.mark.parametrize("content", [b"weighbridge: 1\nname: x\n", b"", b"\x00\xff" * 40, b"{}\n[]\n" * 200])
+@pytest.mark.parametrize("name", ["odd.yaml", "odd.gz"])
+def test_what_is_no_export_and_no_store_is_said_once(tmp_path, name, content):
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(content) if name == "odd.gz" else content)
+    ran = run("ledger", "verify", path, "--table")
+    assert (ran.code, ran.out, ran.err) == (2, "", f"error: `{path}` is no export and no store\n")
+
+
+@pytest.mark.parametrize("line", [0, 1])
+def test_an_export_that_lost_its_first_lines_is_one_still(store, tmp_path, line):
+    """L3: what was damaged is told from what never was an export."""
+    lines = run("ledger", "export", "--store", store).out.splitlines(keepends=True)
+    path = tmp_path / "changed.export"
+    path.write_text("".join([*lines[:line], "gone\n", *lines[line + 1 :]]))
+    assert run("ledger", "verify", path).code == 4
 
 
 @pytest.mark.parametrize("name", ["ledger.export", "ledger.export.gz"])
@@ -146,11 +166,53 @@ def test_content_is_exported_only_when_asked_for(store):
 
 
 def test_an_export_can_begin_after_a_record(store, tmp_path):
+    """L3: what is not shown is not said to verify."""
     out = tmp_path / "later.export"
     run("ledger", "export", "--store", store, "--after", 2, "--out", out)
     (line,) = run("ledger", "verify", out).lines
     assert (line["ok"], line["records"], line["head"]["seq"]) == (True, 2, 4)
+    assert (line["first_seq"], line["last_seq"]) == (3, 4)
+    told = run("ledger", "verify", out, "--table").out
+    assert told.startswith("tenant acme: records 3 to 4 verify; what stands before is not shown\n")
+    witness = f"1:{run('ledger', 'show', 1, '--store', store).lines[0]['hash']}"
+    ran = run("ledger", "verify", out, "--witness", witness, "--table")
+    assert (ran.code, "which the witness saw, is not in this export" in ran.out) == (4, True)
     assert run("ledger", "export", "--store", store, "--after", 99).code == 2
+
+
+def test_content_is_checked_with_the_key_and_said_to_be_unchecked_without(store, tmp_path):
+    """L3, L6: only the tenant's key tells whether content is what was hashed."""
+    out, key = tmp_path / "c.export", tmp_path / "key"
+    run("ledger", "export", "--store", store, "--with-content", "--out", out)
+    with reading(str(store)) as reader:
+        key.write_text(reader.tenant_key("acme").hex() + "\n")
+    told = run("ledger", "verify", out, "--table").out
+    assert "unchecked without the tenant's content key" in " ".join(told.split())
+    (line,) = run("ledger", "verify", out).lines
+    assert (line["ok"], line["contents"] > 0, line["contents_checked"]) == (True, True, False)
+
+    ran = run("ledger", "verify", out, "--key-file", key, "--table")
+    assert (ran.code, f"{line['contents']} contents with them" in ran.out, "unchecked" in ran.out) == (0, True, False)
+    out.write_text(out.read_text().replace("closed", "opened"))
+    ran = run("ledger", "verify", out, "--key-file", key)
+    assert (ran.code, ran.lines[0]["contents_checked"]) == (4, True)
+    assert any(fault["part"] == "content" for fault in ran.lines[0]["faults"])
+
+    key.write_text("ab" * 31)
+    ran = run("ledger", "verify", out, "--key-file", key)
+    assert (ran.code, "64 hex digits" in ran.err, "abab" in ran.err) == (2, True, False)
+    assert run("ledger", "verify", out, "--key-file", tmp_path / "no").code == 2
+    key.write_text("ab" * 32)
+    assert run("ledger", "verify", "--store", store, "--key-file", key).code == 2
+
+
+def test_an_export_is_not_overwritten_unasked(store, tmp_path):
+    out = tmp_path / "once.export"
+    out.write_text("kept")
+    ran = run("ledger", "export", "--store", store, "--out", out)
+    assert (ran.code, "--force" in ran.err, out.read_text()) == (2, True, "kept")
+    assert run("ledger", "export", "--store", store, "--out", out, "--force").code == 0
+    assert run("ledger", "verify", out).code == 0
 
 
 def test_a_file_that_cannot_be_written_leaves_nothing_behind(store, tmp_path):
@@ -173,7 +235,7 @@ def test_an_export_is_the_same_bytes_every_time(store, tmp_path):
 def test_tail_shows_the_last_records_one_a_line(store):
     ran = run("ledger", "tail", "--store", store, "-n", 2, "--table")
     assert [line.split()[0] for line in ran.out.splitlines()] == ["3", "4"]
-    assert ran.out.splitlines()[1].split()[2:] == ["BLOCK", "crm.update", "CONTRADICTION", "run-blocked"]
+    assert ran.out.splitlines()[1].split()[3:] == ["BLOCK", "crm.update", "run-blocked", "CONTRADICTION"]
     lines = run("ledger", "tail", "--store", store).lines
     assert [line["seq"] for line in lines] == [1, 2, 3, 4]
     assert lines[3]["record"]["common"]["validation_run_id"] == "run-blocked"
@@ -193,8 +255,27 @@ def test_following_goes_on_until_it_is_interrupted(store, monkeypatch):
     monkeypatch.setattr(time, "sleep", pause)
     ran = run("ledger", "tail", "--store", store, "-n", 1, "--follow")
     writer.close()
-    assert ran.code == 0
+    assert (ran.code, ran.err) == (130, "")
     assert [line["seq"] for line in ran.lines] == [4, 5, 6]
+
+
+LONG_ID = "0193a7c2-4b1e-7c3a-9d52-1f6e8a0b4c77"
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_tail_and_show_keep_ids_and_names_in_one_piece(store, monkeypatch, width):
+    monkeypatch.setattr("weighbridge.cli.output.WIDTH_PIPED", width)
+    with samples.weighbridge(store) as wb:
+        wb.gate(samples.context(validation_run_id=LONG_ID, account_id=None, snapshot=None, data_sources=None))
+        wb.gate(samples.warned_context(validation_run_id="x" * 70))
+    for words in (["tail"], ["show", 5]):
+        told = run("ledger", *words, "--store", store, "--table").out
+        assert max(map(len, told.splitlines())) <= width
+        assert LONG_ID in told
+    assert "BEFORE_EXTERNAL_WRITEBACK" in told
+    tail = run("ledger", "tail", "--store", store, "--table").out
+    assert len({line.index("run-") for line in tail.splitlines() if "run-" in line}) == 1
+    assert len({line.index("crm.update") for line in tail.splitlines() if "crm.update" in line}) == 1
 
 
 def test_show_prints_a_record_with_everything_in_it(store):
@@ -228,7 +309,7 @@ def test_a_record_other_than_a_decision_is_told_too(store):
         ):
             note.with_id("op-1")("hello")
     last = run("ledger", "tail", "--store", store, "-n", 1, "--table").out
-    assert last.split()[2:] == ["OPERATION_COMPLETED", "crm.note", "COMPLETED", "op-1"]
+    assert last.split()[3:] == ["crm.note", "op-1", "OPERATION_COMPLETED"]
 
 
 def test_the_limits_of_a_check_are_those_of_the_documentation():

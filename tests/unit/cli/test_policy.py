@@ -39,7 +39,7 @@ def here(tmp_path, monkeypatch):
 
 
 def test_a_policy_without_mistakes_is_named_by_its_versions():
-    ran = run("policy", "check", "good.yaml")
+    ran = run("policy", "check", "--table", "good.yaml")
     document = load_policy(GOOD, "good.yaml")
     assert ran.code == 0
     assert ran.out.splitlines() == [
@@ -51,7 +51,7 @@ def test_a_policy_without_mistakes_is_named_by_its_versions():
 
 def test_every_mistake_is_reported_with_line_column_reason_and_remedy():
     """F3, G6: what does not load says everything that is wrong with it."""
-    ran = run("policy", "check", "bad.yaml")
+    ran = run("policy", "check", "--table", "bad.yaml")
     assert ran.code == 3
     assert ran.out.splitlines() == [
         'bad.yaml:2:7: name: `no` is false to some YAML readers and text to others (write "no" for text, or false)',
@@ -61,7 +61,7 @@ def test_every_mistake_is_reported_with_line_column_reason_and_remedy():
 
 
 def test_several_policies_are_all_checked():
-    ran = run("policy", "check", "good.yaml", "bad.yaml", "good.yaml")
+    ran = run("policy", "check", "--table", "good.yaml", "bad.yaml", "good.yaml")
     assert ran.code == 3
     assert ran.out.count("good.yaml: no mistakes") == 2
     assert ran.out.count("bad.yaml:") == 2
@@ -76,25 +76,32 @@ def test_programs_get_json_lines():
         "message": "unknown key `sfot_ttl`",
         "write": "soft_ttl",
     }
-    assert [line["tenant"] for line in run("policy", "check", "--json", "good.yaml").lines] == [None, "acme"]
+    assert [line["tenant"] for line in run("policy", "check", "good.yaml").lines] == [None, "acme"]  # as in a pipe
 
 
 def test_standard_input_is_a_file():
-    assert run("policy", "check", "-", stdin=GOOD.encode()).code == 0
-    assert run("policy", "check", "-", stdin=BAD.encode()).out.startswith("<stdin>:2:7: ")
+    assert run("policy", "check", "--table", "-", stdin=GOOD.encode()).code == 0
+    assert run("policy", "check", "--table", "-", stdin=BAD.encode()).out.startswith("<stdin>:2:7: ")
 
 
 @pytest.mark.parametrize("name", ["nowhere.yaml", "."])
 def test_a_file_that_cannot_be_read_is_usage(name):
-    ran = run("policy", "check", "good.yaml", name)
+    ran = run("policy", "check", "--table", name, "bad.yaml")
     assert ran.code == 2
-    assert ran.out == ""
+    assert ran.out.startswith("bad.yaml:2:7: ")  # the others are checked
     assert f"`{name}` cannot be read" in ran.err
+
+
+def test_a_policy_that_says_nothing_has_a_place_too(here):
+    (here / "empty.yaml").write_bytes(b"")
+    assert run("policy", "check", "--table", "empty.yaml").out.startswith(
+        "empty.yaml:1:1: the document is not a mapping"
+    )
 
 
 def test_a_file_in_another_encoding_is_a_mistake(here):
     (here / "latin.yaml").write_bytes("weighbridge: 1\nname: M\xfcller\n".encode("latin-1"))
-    ran = run("policy", "check", "latin.yaml")
+    ran = run("policy", "check", "--table", "latin.yaml")
     assert ran.code == 3
     assert ran.out.startswith("latin.yaml:2:8: the byte 0xFC is not UTF-8")
 
@@ -102,14 +109,14 @@ def test_a_file_in_another_encoding_is_a_mistake(here):
 def test_a_file_above_the_limit_is_not_read_to_its_end(here):
     with (here / "big.yaml").open("wb") as file:
         file.truncate(1 << 33)
-    ran = run("policy", "check", "big.yaml")
+    ran = run("policy", "check", "--table", "big.yaml")
     assert ran.code == 3
     assert str(SIZE_MAX) in ran.out
 
 
 def test_a_policy_cannot_draw_on_the_terminal(here):
     (here / "odd.yaml").write_text('weighbridge: 1\nname: x\n"\\e[31m\\u202ered": 1\n', encoding="utf-8")
-    ran = run("policy", "check", "odd.yaml")
+    ran = run("policy", "check", "--table", "odd.yaml")
     assert ran.code == 3
     assert "\x1b" not in ran.out
     assert "\u202e" not in ran.out
@@ -131,7 +138,7 @@ def test_the_schema_is_json_an_editor_can_read():
 
 def test_a_change_is_said_in_words(here):
     (here / "new.yaml").write_text(GOOD.replace("14d", "10d").replace("name: good", "name: better"), encoding="utf-8")
-    ran = run("policy", "diff", "good.yaml", "new.yaml")
+    ran = run("policy", "diff", "--table", "good.yaml", "new.yaml")
     assert ran.code == 0
     assert ran.out.splitlines() == [
         "stricter: freshness.source_types.crm.hard_ttl is 10d, was 14d",
@@ -142,32 +149,32 @@ def test_a_change_is_said_in_words(here):
 def test_what_changes_for_one_tenant_only_is_said_for_it(here):
     (here / "new.yaml").write_text(GOOD.replace("soft_ttl: 1d", "soft_ttl: 2d"), encoding="utf-8")
     looser = "freshness.source_types.crm.soft_ttl is 2d, was 1d"
-    assert run("policy", "diff", "good.yaml", "new.yaml").out.splitlines() == [
+    assert run("policy", "diff", "--table", "good.yaml", "new.yaml").out.splitlines() == [
         "for tenant acme, besides:",
         f"  looser: {looser}",
     ]
-    assert run("policy", "diff", "good.yaml", "new.yaml", "--tenant", "acme").out.splitlines() == [
+    assert run("policy", "diff", "--table", "good.yaml", "new.yaml", "--tenant", "acme").out.splitlines() == [
         "for tenant acme:",
         f"  looser: {looser}",
     ]
-    assert run("policy", "diff", "--json", "good.yaml", "new.yaml").lines == [
+    assert run("policy", "diff", "good.yaml", "new.yaml").lines == [
         {"tenant": "acme", "where": "freshness.source_types.crm.soft_ttl", "effect": "looser", "what": "is 2d, was 1d"}
     ]
 
 
 def test_spelling_is_no_change(here):
     (here / "new.yaml").write_text("# the same\n" + GOOD.replace("14d", "2w"), encoding="utf-8")
-    assert run("policy", "diff", "good.yaml", "new.yaml").out == "no change in what counts\n"
+    assert run("policy", "diff", "--table", "good.yaml", "new.yaml").out == "no change in what counts\n"
 
 
 def test_a_policy_with_mistakes_cannot_be_compared():
-    ran = run("policy", "diff", "good.yaml", "bad.yaml")
+    ran = run("policy", "diff", "--table", "good.yaml", "bad.yaml")
     assert ran.code == 3
     assert "bad.yaml:2:7" in ran.out
 
 
 def test_an_unheard_of_tenant_is_usage():
-    ran = run("policy", "diff", "good.yaml", "good.yaml", "--tenant", "acne")
+    ran = run("policy", "diff", "--table", "good.yaml", "good.yaml", "--tenant", "acne")
     assert ran.code == 2
     assert "`acne`" in ran.err
 
@@ -177,7 +184,7 @@ def test_an_unheard_of_tenant_is_usage():
 
 def test_the_starter_is_a_policy_without_mistakes(here):
     assert run("policy", "init").code == 0
-    assert run("policy", "check", "policy.yaml").code == 0
+    assert run("policy", "check", "--table", "policy.yaml").code == 0
     text = (here / "policy.yaml").read_text(encoding="utf-8")
     assert text.count("#") > 20
     document = load_policy(text, "policy.yaml")

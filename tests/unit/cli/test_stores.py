@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests import samples
+from weighbridge import wiring
 from weighbridge.cli.stores import reading, store_or_default, tenant_or_default
 from weighbridge.errors import UsageError
 
@@ -34,6 +37,23 @@ def test_the_only_tenant_is_meant_where_nobody_names_one(store, monkeypatch):
 def test_a_url_names_a_store_as_a_path_does(store):
     with reading(f"sqlite:///{store}") as reader:
         assert reader.tenants() == ("acme",)
+
+
+def test_whoever_reads_a_store_does_not_write_it(store, monkeypatch):
+    """L1: commands that look at a ledger open it for nothing else, so that they work where nothing can be written."""
+    options = {}
+    open_store = wiring.open_store
+
+    def opened(*args, **given):
+        options.update(given)
+        return open_store(*args, **given)
+
+    monkeypatch.setattr(wiring, "open_store", opened)
+    before = Path(store).read_bytes()
+    with reading(store) as reader:
+        assert reader.head("acme").seq == 1
+    assert options["read_only"] is True
+    assert Path(store).read_bytes() == before
 
 
 @pytest.mark.parametrize(

@@ -66,10 +66,23 @@ def test_an_operation_is_one_story_with_its_end(store):
     blocked = why(store, "op-blocked", "--table").out
     assert blocked.startswith("BLOCKED at BEFORE_STEP_EXECUTION and BEFORE_EXTERNAL_WRITEBACK because")
     assert blocked.count("is `closed`") == 3  # once in the answer, once for each choke point in the timeline
-    assert "The call was not made." in blocked
+    assert "The call was not made. Its id is used up: to try with fresher data, take a new id." in blocked
     allowed = why(store, "op-allowed", "--table").out
     assert "The call was made, and completed." in allowed
     assert "OPERATION_COMPLETED" in allowed
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_ids_and_event_names_are_in_one_piece_in_every_width(store, monkeypatch, width):
+    monkeypatch.setattr("weighbridge.cli.output.WIDTH_PIPED", width)
+    identity = "0193a7c2-4b1e-7c3a-9d52-1f6e8a0b4c77"
+    with samples.weighbridge(store) as wb:
+        wb.gate(samples.blocked_context(validation_run_id=identity, account_id="a-1"))
+    told = why(store, "a-1", "--table").out
+    assert max(map(len, told.splitlines())) <= width
+    assert f"run {identity}" in told
+    assert "2026-11-22 10:00:00" in told
+    assert why(store, "op-blocked", "--table").out.count("BEFORE_STEP_EXECUTION  ") == 1
 
 
 def test_an_account_says_how_many_of_its_runs_it_was(store):

@@ -52,7 +52,7 @@ def test_every_wrong_link_names_the_record(start, stored, named):
 
 def test_broken_records_come_before_what_follows_from_them():
     """L3: the first bad record is the first that is broken; rows are named only where all records hold."""
-    rows = [Fault(0, "content", "?"), Fault(2, "identity", "?"), Fault(9, "head", "?")]
+    rows = [Fault(None, "content", "?"), Fault(2, "identity", "?"), Fault(9, "head", "?")]
     assert first_bad([*rows, Fault(5, "chain", "?"), Fault(7, "record", "?")]) == Fault(5, "chain", "?")
     assert first_bad(rows) == Fault(2, "identity", "?")
     assert first_bad([]) is None

@@ -101,7 +101,7 @@ def test_the_effects_of_a_first_decision():
         ("run", "run-a", Identity(hashed("request run-a"), 1)),
         ("run", "run-b", Identity(hashed("request run-b"), 1)),
     )
-    block = BlockedProposal("run-b", hashed("request run-b"), hashed("policy-1"), 1)
+    block = BlockedProposal("run-b", hashed("inputs run-b"), hashed("policy-1"), 1)
     assert found.blocked == ((EXPENSIVE, hashed("proposal run-b"), block),)
     assert found.subjects == (("account", "a-1"), ("plan", "p-1"), ("step", "s-1"))
     assert decode(found.body).purpose == "enforcement"
@@ -127,7 +127,7 @@ def test_findings_of_the_gateway_come_first_and_block():
     given = {"reason": "NOT_AS_APPROVED", "details": {}}
     run = draft("run-2", proposal="p", request="r")
     run = type(run)(**{name: getattr(run, name) for name in run.__struct_fields__} | {"findings": (given,)})
-    block = BlockedProposal("run-1", run.request_hash, hashed("policy-1"), 1)
+    block = BlockedProposal("run-1", run.inputs_hash, hashed("policy-1"), 1)
     view = Seen(Head(1, b"h" * 32, NOW_MS + 60_000), blocked=block)
     (summary,) = summaries(effects(decision(run), view))
     assert [found["reason"] for found in summary["findings"]] == [
@@ -142,16 +142,16 @@ def test_findings_of_the_gateway_come_first_and_block():
     ("given", "used"),
     [
         (None, False),
-        (RetryAuthorisation(hashed("request r"), NOW_MS + 1, 2), True),
-        (RetryAuthorisation(hashed("request r"), NOW_MS, 2), False),
-        (RetryAuthorisation(hashed("request r"), NOW_MS + 1, 2, used_seq=3), False),
-        (RetryAuthorisation(hashed("request other"), NOW_MS + 1, 2), False),
+        (RetryAuthorisation(hashed("inputs r"), NOW_MS + 1, "person-1", 2), True),
+        (RetryAuthorisation(hashed("inputs r"), NOW_MS, "person-1", 2), False),
+        (RetryAuthorisation(hashed("inputs r"), NOW_MS + 1, "person-1", 2, used_seq=3), False),
+        (RetryAuthorisation(hashed("inputs other"), NOW_MS + 1, "person-1", 2), False),
     ],
 )
 def test_which_authorisation_counts(given, used):
     """G8: unused, for this request, not expired; then it is used up by this record."""
     run = draft("run-2", proposal="p", request="r")
-    block = BlockedProposal("run-1", run.request_hash, hashed("policy-1"), 1)
+    block = BlockedProposal("run-1", run.inputs_hash, hashed("policy-1"), 1)
     found = effects(decision(run), Seen(Head(3, b"h" * 32), blocked=block, authorisation=given))
     (summary,) = summaries(found)
     assert summary["result"] == ("ALLOW" if used else "BLOCK")
@@ -162,8 +162,8 @@ def test_which_authorisation_counts(given, used):
 def test_one_authorisation_serves_one_run_of_a_request():
     """G8: one use, also where one request has the same proposal twice."""
     runs = [draft("a", proposal="p", request="r"), draft("b", proposal="p", request="r")]
-    block = BlockedProposal("run-1", runs[0].request_hash, hashed("policy-1"), 1)
-    given = RetryAuthorisation(runs[0].request_hash, NOW_MS + 1, 2)
+    block = BlockedProposal("run-1", runs[0].inputs_hash, hashed("policy-1"), 1)
+    given = RetryAuthorisation(runs[0].inputs_hash, NOW_MS + 1, "person-1", 2)
     found = effects(decision(*runs, operation="op"), Seen(Head(3, b"h" * 32), blocked=block, authorisation=given))
     assert [summary["result"] for summary in summaries(found)] == ["ALLOW", "BLOCK"]
 
@@ -191,7 +191,7 @@ def test_what_follows_from_an_event_stands_in_it():
     store.commit(decision(blocked))
     store.commit(decision(draft("run-2"), operation="op-2"))
     (given,) = events(store.commit(authorisation(blocked, expires_ms=NOW_MS + 1)).body)
-    wanted = {"choke_point", "proposal_hash", "request_hash", "expires_at", "retry_of", "reason"}
+    wanted = {"choke_point", "proposal_hash", "inputs_hash", "expires_at", "retry_of", "reason"}
     assert wanted <= given.fields.keys()
     assert (given.fields["retry_of"], given.fields["expires_at"]) == ("run-1", "2026-11-22T10:00:00.001Z")
     (ended,) = events(store.commit(completion("op-2", "FAILED")).body)
@@ -219,3 +219,10 @@ def test_judged_runs_come_with_their_policy():
     values = {name: getattr(submission, name) for name in submission.__struct_fields__}
     with pytest.raises(UsageError, match="policy version"):
         decide(type(submission)(**values | {"policy_version": None}), Seen())
+
+
+def test_an_authorisation_says_who_gave_it():
+    """G8: without a giver nobody could be kept from using their own."""
+    view = Seen(blocked=BlockedProposal("run-1", "i", "p", 1))
+    with pytest.raises(UsageError, match="name the actor"):
+        decide(authorisation(draft("run-1"), about={"actor": {}}), view)

@@ -136,7 +136,7 @@ def test_contents_are_compared_with_what_records_point_to():
     good, gone, changed, lost = (keyed_hash(key, name) for name in (b"good", b"gone", b"changed", b"lost"))
     fold.contents = {good: 1, gone: 2, changed: 3, lost: 4, "back": 5, "erased": 6}
     fold.erased = {"back": 7, "erased": 8, "vanished": 9}
-    mentioned = keyed_hash(key, b"mentioned")
+    mentioned, misnamed = keyed_hash(key, b"mentioned"), keyed_hash(key, b"misnamed")
     found = [
         (good, b"good"),
         (gone, None),
@@ -144,11 +144,15 @@ def test_contents_are_compared_with_what_records_point_to():
         ("back", b"back"),
         ("erased", None),
         (mentioned, b"mentioned"),
+        (misnamed, b"other"),
         (keyed_hash(key, b"made up"), b"made up"),
     ]
-    faults = list(compare_contents(fold, key, found, lambda hashes: hashes & {mentioned}))
+    faults = list(compare_contents(fold, key, found, lambda hashes: dict.fromkeys(hashes & {mentioned, misnamed}, 8)))
     assert all(isinstance(fault, Fault) for fault in faults)
-    assert sorted(fault.seq for fault in faults) == [0, 2, 3, 4, 7, 9]
+    assert sorted(fault.seq for fault in faults if fault.seq is not None) == [2, 3, 4, 7, 8, 9]
+    assert [fault.message for fault in faults if fault.seq is None] == [
+        f"content `{keyed_hash(key, b'made up')}` is stored, but no record names it"
+    ]
 
 
 def test_a_record_of_another_tenant_is_named():

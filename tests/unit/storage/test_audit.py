@@ -104,3 +104,34 @@ def test_nothing_to_export_is_said(store, tenant, after):
     """L5: an unknown tenant has nothing, and nothing of another's."""
     with pytest.raises(NotFound):
         list(export_ledger(store, tenant, after_seq=after))
+
+
+@pytest.mark.parametrize("how", ["bodies", "key"])
+def test_the_first_bad_record_is_named_however_much_is_bad(store, monkeypatch, how):
+    """L3: content is read in the order of its hashes, and there is more of it than faults are told."""
+    monkeypatch.setattr(audit, "FAULTS_MAX", 3)
+    for number in range(40):
+        store.commit(with_content(f"run-n{number}", store.tenant_key(TENANT), f"text {number}".encode()))
+    if how == "bodies":
+        store._tenants[TENANT].contents = dict.fromkeys(store._tenants[TENANT].contents)
+    else:
+        store._keys[TENANT] = b"another key of 32 bytes in total"
+    checked = verify_tenant(store, TENANT)
+    assert [fault.seq for fault in checked.faults] == [6, 7, 8]
+    assert checked.first_bad == checked.faults[0]
+
+
+def test_what_no_record_names_has_no_number(store):
+    """L3: and what a record merely mentions has that record's."""
+    store.commit(decision(draft("x"), note={"deep": [hashed("c")]}, contents=[(hashed("c"), b"?")]))
+    store._tenants[TENANT].contents["0" * 64] = b"?"
+    named, unnamed = verify_tenant(store, TENANT).faults
+    assert (named.seq, named.message) == (7, f"content `{hashed('c')}` does not match its hash")
+    assert (unnamed.seq, unnamed.message) == (None, f"content `{'0' * 64}` is stored, but no record names it")
+
+
+@pytest.mark.parametrize("seq", [0, 7, 99])
+def test_a_witness_of_a_record_that_is_not_there(store, seq):
+    """L3: what the witness saw must be there, whatever its number."""
+    (fault,) = verify_tenant(store, TENANT, witness=(seq, hashed("x"))).faults
+    assert (fault.seq, fault.part) == (seq, "witness")

@@ -34,6 +34,7 @@ def places(arguments, **section):
         ),
         ("contact.email", {"contact": {"x": {"email": 1}}}, []),
         ("a.b.c", {"a": [[{"b": {"c": 1}}]]}, ["a[0][0].b.c"]),
+        ("a.b.c", {"x": {"b": {"c": 1}}, "b": {"c": 1}}, []),
         ("contacts[*].email", {"contacts": [{"email": 1}]}, ["contacts[0].email"]),
     ],
 )
@@ -155,8 +156,15 @@ def test_depth_and_size_are_limited():
     assert places(nested(DEPTH_MAX)) == [".".join(["a"] * (DEPTH_MAX - 1)) + ".ssn"]
     assert places(nested(DEPTH_MAX + 1)) == ["TOO_COMPLEX"]
     assert places({"ssn": 1, "z": nested(DEPTH_MAX)}) == ["TOO_COMPLEX"]
+    lists: Any = [{"ssn": 1}]
+    for _ in range(DEPTH_MAX - 3):
+        lists = [lists]
+    assert places({"a": lists}) == ["a" + "[0]" * (DEPTH_MAX - 2) + ".ssn"]
+    assert places({"a": [lists]}) == ["TOO_COMPLEX"]
     assert places({"a": [0] * (NODES_MAX - 1)}) == []
     assert places({"a": [0] * NODES_MAX}) == ["TOO_COMPLEX"]
+    assert places({"a": {str(n): 0 for n in range(NODES_MAX - 1)}}) == []
+    assert places({"a": {str(n): 0 for n in range(NODES_MAX)}}) == ["TOO_COMPLEX"]
     assert places({"a": [0] * 50_000, "b": [0] * 50_000}) == ["TOO_COMPLEX"]
 
 

@@ -68,6 +68,11 @@ def test_an_expensive_read_needs_evidence_only_where_it_declares_a_proposal():
         ({"record_locator": {**LOCATOR, "fields": ["a"]}}, {"record_locator": LOCATOR}, True),
         ({"record_locator": {**LOCATOR, "fields": ["a"]}}, {"record_locator": {**LOCATOR, "fields": ["b", "a"]}}, True),
         (
+            {"record_locator": {**LOCATOR, "fields": ["b", "a"]}},
+            {"record_locator": {**LOCATOR, "fields": ["a", "b"]}},
+            True,
+        ),
+        (
             {"record_locator": {**LOCATOR, "fields": ["a", "c"]}},
             {"record_locator": {**LOCATOR, "fields": ["a"]}},
             False,
@@ -107,6 +112,9 @@ def test_a_ledger_event_grounds_where_its_source_does():
         {"ledger_event_id": "1", "source_type": "crm"},
         {"record_locator": "r-1"},
         {"record_locator": {"system": "crm", "object": "renewal"}},
+        {"record_locator": {**LOCATOR, "system": ""}},
+        {"record_locator": {**LOCATOR, "object": 7}},
+        {"record_locator": {**LOCATOR, "id": None}},
         {"record_locator": {**LOCATOR, "fields": []}},
         {"record_locator": {**LOCATOR, "fields": ["a", 1]}},
         {"record_locator": {**LOCATOR, "fields": "a"}},
@@ -184,6 +192,11 @@ def test_a_second_name_for_a_source_cannot_raise_its_trust():
     assert (
         grounded(references=[page], evidence=[{"reference": page, "source_type": "crm"}]).reason == "UNTRUSTED_EVIDENCE"
     )
+    nobody = {"source_type": "undeclared", "source_id": "x"}
+    assert (
+        grounded(references=[nobody], evidence=[{"reference": nobody, "source_type": "crm"}]).reason
+        == "UNTRUSTED_EVIDENCE"
+    )
     lowered = grounded(evidence=[{"reference": REFERENCE, "source_type": "web"}])
     assert lowered.reason == "UNTRUSTED_EVIDENCE"
 
@@ -257,9 +270,9 @@ def test_an_ungrounded_value_is_named_by_its_path_and_never_shown():
 
 def test_every_leaf_of_a_named_field_must_stand_in_evidence():
     """R5: a list or an object is as grounded as its leaves; null names no value."""
-    value = {"b": ["kim", None, "eve"], "a": {"x": "mallory"}, "c": "kim"}
+    value = {"b": ["eve", "kim", None, "eve", "eve"], "a": {"x": "mallory"}, "c": "kim"}
     result = value_result(value, ["kim"])
-    assert [failure["field"] for failure in result.details["failures"]] == ["to.a.x", "to.b[2]"]
+    assert [failure["field"] for failure in result.details["failures"]] == ["to.a.x", "to.b[0]", "to.b[3]", "to.b[4]"]
 
 
 def test_a_field_that_is_absent_or_null_names_no_value():

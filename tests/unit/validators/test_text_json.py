@@ -36,6 +36,9 @@ def test_nesting_is_counted_exactly_and_outside_strings_only():
         parse("[[[]]]", nesting_max=2)
     assert parse('["[[[[", "\\"[[["]', nesting_max=1) == ["[[[[", '"[[[']
     assert parse('[{"a": []}, {"b": []}]', nesting_max=3) is not None
+    assert parse("[[], [], [[]]]", nesting_max=3) == [[], [], [[]]]
+    with pytest.raises(NestedTooDeep):
+        parse("[[], [], [[]]]", nesting_max=2)
     assert parse('["\\\n[[[", "]"]', nesting_max=1) is None
     with pytest.raises(NestedTooDeep):
         parse('["a", "[[ ]', nesting_max=2)

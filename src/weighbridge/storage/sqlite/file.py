@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import urllib.parse
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -89,12 +90,53 @@ def open_writer(path: str) -> apsw.Connection:
     return connection
 
 
-def open_reader(path: str) -> apsw.Connection:
-    """Return a connection that can read and nothing else."""
-    connection = _connect(path)
+def open_reader(path: str, *, immutable: bool = False) -> apsw.Connection:
+    """Return a connection that can read and nothing else. ``immutable`` says that nobody can change the file."""
+    if immutable:
+        address = f"file:{urllib.parse.quote(path)}?immutable=1"
+        connection = _connect(address, apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
+    else:
+        connection = _connect(path)
     connection.execute("PRAGMA query_only = ON")
     connection.authorizer = _authorise_reading
     return connection
+
+
+def open_for_reading(path: str) -> tuple[bool, dict[str, str]]:
+    """Return whether to read the file as immutable, and what it says about itself, without writing anything into it.
+
+    Beside a file in WAL mode SQLite keeps a log and an index, also to read. Where it cannot, a file without a log is complete by
+    itself.
+
+    Raises:
+        StoreError: it is no store of ours, is of another version, was changed in its schema, or cannot be read where it lies.
+    """
+    try:
+        return False, _look(path, immutable=False)
+    except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.IOError):
+        if not os.access(path, os.R_OK):
+            raise
+        log = Path(f"{path}-wal")
+        if log.exists() and log.stat().st_size:
+            message = (
+                f"`{path}` cannot be read where it lies: its write-ahead log `{log}` holds records that must be recovered first, "
+                "and nothing can be written there; copy it somewhere writable first, together with the log"
+            )
+            raise StoreError(message) from None
+    return True, _look(path, immutable=True)
+
+
+def _look(path: str, *, immutable: bool) -> dict[str, str]:
+    with contextlib.closing(open_reader(path, immutable=immutable)) as connection:
+        connection.authorizer = None  # what follows asks for pragmas
+        _require_store(connection, path)
+        meta = read_meta(connection)
+        if migrate.pending("sqlite", int(meta["schema_version"])):
+            raise StoreError(
+                f"`{path}` was written by an older version; open it once for writing, which brings it up to date"
+            )
+        _require_schema(connection, path)
+        return meta
 
 
 def querying(connection: apsw.Connection) -> Query:
@@ -167,13 +209,15 @@ def require_file(path: str, purpose: str | None, entropy: Callable[[int], bytes]
                 f"`{path}` is empty: a ledger was here and is gone, or never was; remove the file to start anew"
             )
         return
-    if purpose is None:
-        raise StoreError(f"there is no store at `{path}`")
     log = Path(f"{path}-wal")
     if log.exists() and log.stat().st_size:
-        raise StoreError(
-            f"`{path}` is gone, but its write-ahead log `{log}` is there; put the file back, or remove both"
+        message = (
+            f"`{path}` is gone, but its write-ahead log `{log}` is there and holds its latest records. "
+            f"To keep them, put the file back beside the log; to start a new ledger, remove `{log}` and `{path}-shm`"
         )
+        raise StoreError(message)
+    if purpose is None:
+        raise StoreError(f"there is no store at `{path}`")
     _create(path, purpose, entropy)
 
 

@@ -26,6 +26,7 @@ from weighbridge.storage.reading import LedgerReader
 from weighbridge.storage.sqlite.batch import Batch, Items, Work
 from weighbridge.storage.sqlite.file import (
     PURPOSES,
+    open_for_reading,
     open_reader,
     open_writer,
     querying,
@@ -56,7 +57,8 @@ class SqliteStore(SqliteRows):
 
     ``purpose`` (``enforcement`` or ``evaluation``) is kept in the file when it is made; opening it for another is refused;
     None takes what the file says and never makes one. ``entropy(n)`` gives n random bytes, for tenant keys. After a fork the
-    child must open its own.
+    child must open its own. ``read_only`` reads an existing store and writes nothing, also where nothing can be written: every
+    commit is refused.
 
     Raises:
         StoreError: the file cannot be made or opened, is not a store, was written by a newer version, has another purpose, or
@@ -70,11 +72,12 @@ class SqliteStore(SqliteRows):
         purpose: str | None = "enforcement",
         entropy: Callable[[int], bytes],
         create: bool = True,
+        read_only: bool = False,
     ) -> None:
         super().__init__(self._read)
         if purpose is not None and purpose not in PURPOSES:
             raise UsageError(f"a store's purpose is `enforcement` or `evaluation`, not `{purpose}`")
-        self._entropy, self._pid = entropy, os.getpid()
+        self._entropy, self._pid, self._read_only = entropy, os.getpid(), read_only
         self._jitter = int.from_bytes(entropy(4), "big") | 1
         self._readers: deque[apsw.Connection] = deque()
         self._keys: dict[str, bytes] = {}
@@ -83,11 +86,19 @@ class SqliteStore(SqliteRows):
         require_place(os.fspath(path))
         self._path = str(Path(path).resolve())  # a change of the working folder must not change the store
         with translated(self._path):
-            require_file(self._path, purpose if create else None, entropy)
+            require_file(self._path, purpose if create and not read_only else None, entropy)
             found = Path(self._path).stat()
             self._file = (found.st_dev, found.st_ino)
-            self._writer = open_writer(self._path)
-            self._purpose = read_meta(self._writer)["purpose"]
+            self._immutable = False
+            if read_only:
+                self._immutable, meta = open_for_reading(self._path)
+                self._writer = open_reader(
+                    self._path, immutable=self._immutable
+                )  # commits are refused before they get here
+            else:
+                self._writer = open_writer(self._path)
+                meta = read_meta(self._writer)
+            self._purpose = meta["purpose"]
         if purpose not in (None, self._purpose):
             self._writer.close()
             raise StoreError(
@@ -107,7 +118,7 @@ class SqliteStore(SqliteRows):
         for first in range(0, len(submissions), BATCH_MAX):
             works = [(submission, ()) for submission in submissions[first : first + BATCH_MAX]]
             try:
-                self._require_usable()
+                self._require_writable()
                 outcomes += self._group.submit(works)
             except WeighbridgeError as error:
                 outcomes += [error] * len(works)
@@ -138,7 +149,7 @@ class SqliteStore(SqliteRows):
         self._readers.clear()
 
     def _submit(self, work: Work) -> Committed:
-        self._require_usable()
+        self._require_writable()
         (outcome,) = self._group.submit((work,))
         if isinstance(outcome, WeighbridgeError):
             raise outcome
@@ -280,6 +291,8 @@ class SqliteStore(SqliteRows):
                 connection.execute("ROLLBACK")
 
     def _make_key(self, tenant_id: str) -> bytes:
+        if self._read_only:
+            return self._entropy(KEY_BYTES)  # kept nowhere: no content is addressed by it, which is so without a key
         with translated(self._path), contextlib.closing(open_writer(self._path)) as connection:
             self._begin(connection)
             sql = "INSERT INTO tenant_key (tenant, key) VALUES (?, ?) ON CONFLICT DO NOTHING"
@@ -315,7 +328,7 @@ class SqliteStore(SqliteRows):
             connection = self._readers.pop()
         except IndexError:
             with translated(self._path):
-                connection = open_reader(self._path)
+                connection = open_reader(self._path, immutable=self._immutable)
         try:
             yield connection
         finally:
@@ -323,6 +336,11 @@ class SqliteStore(SqliteRows):
                 connection.close()
             else:
                 self._readers.append(connection)
+
+    def _require_writable(self) -> None:
+        self._require_usable()
+        if self._read_only:
+            raise Refusal("LEDGER_WRITE_FAILED", "the store was opened for reading")
 
     def _require_usable(self) -> None:
         if self._closed:

@@ -1,16 +1,19 @@
 """Opening a file: only a whole store of ours, on a disk that keeps it, is opened; everything else says what is wrong."""
 
 import os
+import shutil
+import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import apsw
 import pytest
 
-from weighbridge.errors import StoreError, UsageError
+from weighbridge.errors import Refusal, StoreError, UsageError
 from weighbridge.storage import migrate
 from weighbridge.storage.audit import verify_store
 from weighbridge.storage.sqlite import SqliteStore, file
-from weighbridge.testing.submissions import decision, draft
+from weighbridge.testing.submissions import TENANT, decision, draft, with_content
 
 
 def opened(path, **options):
@@ -163,8 +166,11 @@ def test_a_write_ahead_log_without_its_database(path):
     store.close()
     path.unlink()
     Path(f"{path}-wal").write_bytes(content)
-    with pytest.raises(StoreError, match="write-ahead log"):
-        opened(path)
+    for options in ({}, {"purpose": None}, {"read_only": True}):
+        with pytest.raises(StoreError, match=r"put the file back beside the log; .* new ledger, remove `.*-wal` and"):
+            opened(path, **options)
+    Path(f"{path}-wal").unlink()
+    opened(path).close()
 
 
 def test_a_connection_that_could_lose_an_answer_is_refused(path):
@@ -233,3 +239,121 @@ def test_a_writer_changes_no_table_that_a_commit_does_not_change(tmp_path):
         with pytest.raises(apsw.AuthError):
             connection.execute(sql)
     connection.close()
+
+
+# --- reading where nothing can be written ---
+
+
+@pytest.fixture
+def archive():
+    """A folder that another user than the owner of the tests may look into."""
+    folder = Path(tempfile.mkdtemp(prefix="weighbridge-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@contextmanager
+def read_only(folder):
+    """Take every right to write in a folder away, also from an administrator, whom rights do not stop."""
+    administrator = os.geteuid() == 0
+    for entry in (*folder.iterdir(), folder):
+        entry.chmod(0o555 if entry.is_dir() else 0o444)
+    if administrator:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if administrator:
+            os.seteuid(0)
+        folder.chmod(0o755)
+
+
+def written(path):
+    """Return an open store with content of one tenant, and records alone of another."""
+    store = opened(path)
+    store.commit(with_content("run-1", store.tenant_key(TENANT), b"text"))
+    store.commit(decision(draft("run-1"), tenant="globex"))
+    return store
+
+
+@pytest.mark.parametrize("log", ["none", "empty"])
+def test_an_archived_store_can_be_read(archive, log):
+    """L3: a copy on a medium that cannot be written verifies where it lies, and stays as it is."""
+    path = archive / "a % b?#.db"
+    written(path).close()
+    if log == "empty":
+        Path(f"{path}-wal").touch()
+    before = sorted(entry.name for entry in archive.iterdir())
+    with read_only(archive):
+        store = opened(path, purpose=None, read_only=True)
+        checked = verify_store(store)
+        assert (checked.ok, checked.records, store.purpose()) == (True, 2, "enforcement")
+        with store.snapshot() as moment:
+            assert [body for _, body in moment.contents(TENANT)] == [b"text"]
+        with pytest.raises(Refusal, match="opened for reading"):
+            store.commit(decision(draft("run-2")))
+        assert isinstance(store.commit_many([decision(draft("run-2"))])[0], Refusal)
+        store.close()
+    assert sorted(entry.name for entry in archive.iterdir()) == before
+
+
+def test_a_read_only_file_in_a_folder_that_can_be_written(archive):
+    """L3: it is read like any other."""
+    path = archive / "ledger.db"
+    written(path).close()
+    with read_only(archive):
+        if os.geteuid() != os.getuid():
+            os.seteuid(0)
+            archive.chmod(0o777)
+            os.seteuid(65534)
+        else:
+            archive.chmod(0o755)
+        store = opened(path, purpose=None, read_only=True)
+        assert verify_store(store).ok
+        store.close()
+
+
+def test_a_log_that_must_be_recovered_first(archive):
+    """L3: records in a log that cannot be recovered are not passed over; the message says what to do."""
+    store = written(archive / "original.db")
+    for name in ("", "-wal"):
+        shutil.copy(archive / f"original.db{name}", archive / f"copy.db{name}")
+    store.close()
+    with (
+        read_only(archive),
+        pytest.raises(StoreError, match=r"copy it somewhere writable first, together with the log"),
+    ):
+        opened(archive / "copy.db", purpose=None, read_only=True)
+    store = opened(archive / "copy.db", purpose=None, read_only=True)  # now it can be
+    assert verify_store(store).records == 2
+    store.close()
+
+
+def test_reading_alone_makes_and_changes_nothing(path, tmp_path):
+    """L1: no store, no key and no schema comes from looking."""
+    with pytest.raises(StoreError, match="no store"):
+        opened(tmp_path / "x.db", read_only=True)
+    with pytest.raises(StoreError, match="made for enforcement"):
+        opened(path, purpose="evaluation", read_only=True)
+    writer = opened(path)
+    store = opened(path, read_only=True)
+    writer.commit(decision(draft("run-1")))  # what is written beside it shows
+    assert store.head(TENANT).seq == 1
+    assert len(store.tenant_key(TENANT)) == 32
+    assert rows(path, "SELECT * FROM tenant_key") == []
+    store.close()
+    writer.close()
+    change(path, "UPDATE meta SET value = '0' WHERE key = 'schema_version'")
+    with pytest.raises(StoreError, match="older version"):
+        opened(path, read_only=True)
+    change(path, "UPDATE meta SET value = '1' WHERE key = 'schema_version'", "DROP TRIGGER ledger_no_delete")
+    with pytest.raises(StoreError, match="ledger_no_delete"):
+        opened(path, read_only=True)
+
+
+def rows(path, statement):
+    connection = apsw.Connection(str(path))
+    found = connection.execute(statement).fetchall()
+    connection.close()
+    return found
