@@ -6,7 +6,7 @@ Every act is one record with who did it; what people write as a reason is conten
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -21,7 +21,9 @@ from weighbridge.gateway import Engine
 from weighbridge.ledger.answer import gate_decisions, inputs_of
 from weighbridge.ledger.submission import Submission
 from weighbridge.recorder import Recorder
-from weighbridge.storage.reading import LedgerReader
+
+if TYPE_CHECKING:
+    from weighbridge.storage.reading import LedgerReader
 
 
 class Acts:

@@ -45,7 +45,10 @@ class IdempotencyConflict(UsageError):
     code = "IDEMPOTENCY_CONFLICT"
 
     def __init__(self, kind: str, identity: str, seq: int, state: str | None = None) -> None:
-        self.kind, self.identity, self.seq, self.state = kind, identity, seq, state
+        self.kind: str = kind
+        self.identity: str = identity
+        self.seq: int = seq
+        self.state: str | None = state
         if kind == "op":
             # Whoever retries after a restart often brings fresher facts; "use a new id" would make them do it twice.
             ended = f", {state}" if state else ""
@@ -91,7 +94,8 @@ class PolicyError(UsageError):
     """A policy does not load. ``problems`` holds every mistake, in the order of the text."""
 
     def __init__(self, source: str, problems: tuple[Problem, ...]) -> None:
-        self.source, self.problems = source, problems
+        self.source: str = source
+        self.problems: tuple[Problem, ...] = problems
         super().__init__("\n".join(f"{source}:{p}" for p in problems))
 
 

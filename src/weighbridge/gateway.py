@@ -26,8 +26,6 @@ from weighbridge.domain.verdict import Verdict, strictest
 from weighbridge.errors import UsageError, WeighbridgeError
 from weighbridge.ledger.submission import RunDraft
 from weighbridge.policy.effective import EffectivePolicy
-from weighbridge.validators import builtin
-from weighbridge.validators.builtin import BUILT_IN
 
 if TYPE_CHECKING:
     from weighbridge.validators.interface import Validator
@@ -55,6 +53,7 @@ class Engine(msgspec.Struct, frozen=True):
     """
 
     policy: EffectivePolicy
+    built_in: tuple[Validator, ...]
     custom: tuple[Validator, ...]
     frozen_policy: EffectivePolicy
     version: str
@@ -91,9 +90,11 @@ class ValidatorGateway:
                 "pass them to `weighbridge.open(..., validators=[...])` or install the package that provides them"
             )
             raise UsageError(message)
+        from weighbridge.validators import builtin  # noqa: PLC0415 - who only registers functions judges nothing yet
+
         builtin.prepare(policy)
         custom = tuple(self._custom[named.id] for named in policy.custom_validators)
-        description = canonical.encode(builtin.engine_description((*BUILT_IN, *custom), self._libraries))
+        description = canonical.encode(builtin.engine_description((*builtin.BUILT_IN, *custom), self._libraries))
         # What the built-in ones remember is theirs alone: nobody else may read it, or write to it (G1).
         frozen = msgspec.structs.replace(policy, document=freeze(policy.document))
         msgspec.structs.force_setattr(frozen, "memo", MappingProxyType({}))
@@ -101,12 +102,12 @@ class ValidatorGateway:
             (name, canonical.keyed_hash(key, data), data)
             for name, data in (("engine", description), ("policy", canonical.encode(policy.document)))
         )
-        return Engine(policy, custom, frozen, canonical.sha256_hex(description), key, kept)
+        return Engine(policy, builtin.BUILT_IN, custom, frozen, canonical.sha256_hex(description), key, kept)
 
     @staticmethod
     def judge(context: ValidationContext, engine: Engine) -> tuple[ValidatorResult, ...]:
         """Return every validator's result, in order. A BLOCK stops none of the others (G1)."""
-        results = [_run(validator, context, engine.policy) for validator in BUILT_IN]
+        results = [_run(validator, context, engine.policy) for validator in engine.built_in]
         if engine.custom:
             frozen = _freeze_context(context)  # none can change what the next one sees
             results += [

@@ -18,7 +18,7 @@ from weighbridge.domain.principal import Principal
 from weighbridge.errors import UsageError, WeighbridgeError
 from weighbridge.executor import Executor, Surroundings, tenant_of
 from weighbridge.gateway import Engine, ValidatorGateway
-from weighbridge.operations import Governed, Operations, facts_of, scope
+from weighbridge.operations import Governed, Operations, facts_of
 from weighbridge.recorder import Recorder
 
 if TYPE_CHECKING:
@@ -207,8 +207,6 @@ class Weighbridge:
             return self._register(given, function)
 
         return register
-
-    scope = staticmethod(scope)
 
     def authorise_retry(self, validation_run_id: str, *, by: Principal, reason: str, expires_at: str) -> int:
         """Permit one new judgement of a blocked proposal with unchanged inputs, and return the record's number (G8).

@@ -128,7 +128,10 @@ class House:
             yield Asked(f"tools trusted: {name}", clean_reads=False, judges={None: self._judge(section)})
 
     def _judge(self, section: dict[str, Any]) -> Judge:
-        return Judge(self._document | {"tenants": {"acceptance": section}})
+        trusts = [
+            f"sources.{system}.trust" for system in section.get("sources", {})
+        ]  # whom to trust is what is tried out
+        return Judge(self._document | {"replaceable": trusts, "tenants": {"acceptance": section}})
 
     def _register(self, tool: str) -> None:
         """Register a tool that the policy does not know, as a host registers what it offers: by what its name says."""

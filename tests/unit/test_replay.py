@@ -100,7 +100,7 @@ def test_the_order_of_the_validators_counts(monkeypatch):
     """G1, G4: the same results in another order are not the same record."""
     with weighbridge() as wb:
         wb.gate(context())
-        monkeypatch.setattr("weighbridge.gateway.BUILT_IN", BUILT_IN[::-1])
+        monkeypatch.setattr("weighbridge.validators.builtin.BUILT_IN", BUILT_IN[::-1])
         wb.gate(context())
         monkeypatch.undo()
         _, run = wb.replay(tenant_id="acme")

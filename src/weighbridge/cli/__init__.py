@@ -50,7 +50,7 @@ class _Commands(TyperGroup):
             sys.exit(output.report(output.unwritable(error)))
 
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     name="weighbridge",
     cls=_Commands,
     help="Weigh every action of an agent before it may cross: judge, explain, prove.",

@@ -44,7 +44,7 @@ _KEY_TEXT_MAX = 128
 _PROBE_BYTES = 1 << 16
 _WITNESS = re.compile(r"(\d{1,15}):([0-9a-f]{64})", re.ASCII)
 
-app = typer.Typer(no_args_is_help=True, help="Read the ledger, and check it.")
+app: typer.Typer = typer.Typer(no_args_is_help=True, help="Read the ledger, and check it.")
 
 
 # --- verify -----------------------------------------------------------------------------------------------------------

@@ -49,7 +49,7 @@ class Source:
             UsageError: there is no such file, or it cannot be read.
         """
         self.name = name
-        self.size = 0
+        self.size: int = 0
         """Bytes to read; 0 where nobody can know."""
         if name == STANDARD_INPUT:
             self._raw = cast("BinaryIO", sys.stdin.buffer)

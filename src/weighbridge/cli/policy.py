@@ -25,7 +25,7 @@ MISTAKES = 3  # the policy has mistakes: the same code as bad lines, because the
 STANDARD_INPUT = "-"
 DEFAULT_FILE = "policy.yaml"
 
-app = typer.Typer(help="Write a policy, have it checked, see what a change does.", no_args_is_help=True)
+app: typer.Typer = typer.Typer(help="Write a policy, have it checked, see what a change does.", no_args_is_help=True)
 
 PolicyFile = Annotated[str, typer.Argument(help="The policy, YAML or JSON; - is standard input.", metavar="FILE")]
 

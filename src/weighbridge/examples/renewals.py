@@ -11,6 +11,7 @@ import contextlib
 from importlib.resources import files
 from typing import Any, NamedTuple
 
+from weighbridge import operations
 from weighbridge.domain.decision import Blocked, OperationDecision
 from weighbridge.domain.instant import DAY_MS, format_instant
 from weighbridge.runtime import Weighbridge
@@ -84,10 +85,10 @@ def tell(wb: Weighbridge, *, tenant: str, now_ms: int, first_number: int = 1001)
 
     told = []
     for renewal_id, account in zip(crm.renewals, ACCOUNTS, strict=True):
-        with wb.scope(tenant=tenant, actor=AGENT, account=account.name):
+        with operations.scope(tenant=tenant, actor=AGENT, account=account.name):
             renewal = read_renewal(renewal_id)
             # G8: where it is blocked the CRM was not called, and nothing tries again.
-            with wb.scope(**grounds(renewal)) as scope, contextlib.suppress(Blocked):
+            with operations.scope(**grounds(renewal)) as scope, contextlib.suppress(Blocked):
                 offer_discount(renewal_id, account.discount_percent)
         told.append(Told(account, renewal_id, scope.decisions[-1], renewal_id in crm.offers))
     return told

@@ -35,7 +35,7 @@ class Fold:
 
     def __init__(self, tenant_id: str) -> None:
         self.tenant_id = tenant_id
-        self.head = Head(0, chain.genesis(tenant_id))
+        self.head: Head = Head(0, chain.genesis(tenant_id))
         self.purpose: str | None = None
         self.identities: dict[tuple[str, str], Identity] = {}
         self.blocked: dict[tuple[str, str], BlockedProposal] = {}

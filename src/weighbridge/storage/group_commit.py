@@ -29,7 +29,7 @@ class Item(Generic[_Work, _Answer]):
     __slots__ = ("answer", "error", "work")
 
     def __init__(self, work: _Work) -> None:
-        self.work = work
+        self.work: _Work = work
         self.answer: _Answer | None = None
         self.error: WeighbridgeError | None = None
 

@@ -19,10 +19,10 @@ class Case:
     def __init__(
         self, arguments: dict[str, Any], fields: Mapping[str, SnapshotField], evaluation_time: str | None
     ) -> None:
-        self.arguments = arguments
-        self.fields = fields
-        self.evaluation_time = evaluation_time
-        self.compared = 0
+        self.arguments: dict[str, Any] = arguments
+        self.fields: Mapping[str, SnapshotField] = fields
+        self.evaluation_time: str | None = evaluation_time
+        self.compared: int = 0
         self.found: list[dict[str, Any]] = []
         self._places: dict[Path, list[str]] | None = None
 

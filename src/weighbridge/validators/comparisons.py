@@ -44,7 +44,7 @@ class Comparison:
         self._rule = rule
         self._unknown = unknown
         self._conditions = tuple(Holds(condition, rule.path) for condition in rule.when)
-        self.needs_snapshot = rule.snapshot is not None
+        self.needs_snapshot: bool = rule.snapshot is not None
         self._quick: _Quick | None = None
 
     def judge(self, case: Case) -> None:

@@ -78,7 +78,7 @@ class FieldGuard:
             else:
                 self._everywhere.append(entry)
         self._sieve = value_patterns.Sieve(e.rule for e in self._sifted if isinstance(e.rule, ValuePattern))
-        self.looks_everywhere = bool(self._everywhere or self._sifted)
+        self.looks_everywhere: bool = bool(self._everywhere or self._sifted)
 
     def find_entries(self, name: str) -> tuple[_Entry, ...]:
         """Return the rules whose path ends in ``name``; remembered by the name as it was sent."""

@@ -14,6 +14,7 @@ from tests import samples
 from tests.command_line import run
 from weighbridge.cli import ledger as cli_ledger
 from weighbridge.cli.stores import reading
+from weighbridge.operations import scope
 
 
 @pytest.fixture
@@ -300,7 +301,7 @@ def test_a_record_other_than_a_decision_is_told_too(store):
         def note(text):
             return text
 
-        with wb.scope(
+        with scope(
             tenant="acme",
             snapshot=samples.CONTEXT["snapshot"]["fields"],
             data_sources=samples.CONTEXT["data_sources"],

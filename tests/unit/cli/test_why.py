@@ -5,6 +5,7 @@ import pytest
 from tests import samples
 from tests.command_line import run
 from weighbridge.domain.decision import Blocked
+from weighbridge.operations import scope
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def store(tmp_path):
             return renewal_id
 
         closed = samples.blocked_context()
-        with wb.scope(
+        with scope(
             tenant="acme",
             actor="renewal-agent",
             account="a-9",
@@ -32,7 +33,7 @@ def store(tmp_path):
         ):
             with pytest.raises(Blocked):
                 update.with_id("op-blocked")("r-9")
-            with wb.scope(snapshot=samples.context()["snapshot"]["fields"]):
+            with scope(snapshot=samples.context()["snapshot"]["fields"]):
                 update.with_id("op-allowed")("r-8")
     return path
 
