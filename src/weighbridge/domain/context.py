@@ -12,6 +12,9 @@ what a choke point requires is decided by the validators, so that absence become
      "evidence": [{"reference": {...}, "source_type": "crm_renewal", "trust": "observed", "content": {...}}],
      "approved": {"plan_hash": ..., "step_hash": ..., "snapshot_id": ...}, "evaluation_time": "2026-11-22T10:00:00Z"}
 
+What a request answers to is its ``validation_run_id``. An ``operation_id`` in a request that is only asked is a name under which
+its story is found; operations that we execute bind it themselves (G10).
+
 Class, action type and target of an operation are never read from here: they come from the registered operation, by name
 (Z5), and are filled in as :class:`OperationFacts` before judging. Values stay plain JSON (dict, list, text, numbers), decoded
 from canonical bytes, private to the request.
