@@ -6,7 +6,7 @@ import copy
 import itertools
 from typing import Any
 
-from weighbridge.executor import Surroundings
+from weighbridge.admission import Surroundings
 from weighbridge.wiring import open as open_weighbridge
 
 NOW = "2026-11-22T10:00:00.000Z"
@@ -35,6 +35,7 @@ POLICY: dict[str, Any] = {
         ]
     },
     "compliance": {"restricted_fields": ["ssn"]},
+    "budgets": "unlimited",
 }
 
 CONTEXT: dict[str, Any] = {
@@ -99,3 +100,13 @@ def weighbridge(store: Any = ":memory:", clock: Clock | None = None, **options: 
     """Return a Weighbridge on the sample policy."""
     given = options.pop("policy", None) or policy()
     return open_weighbridge(given, store, surroundings=surroundings(clock), **options)
+
+
+def capped(*caps: dict[str, Any], **sections: Any) -> dict[str, Any]:
+    """Return the policy with these caps in place of "unlimited", no operations declared, and other sections of budgets."""
+    return policy(operations={}, budgets={"caps": list(caps), **sections})
+
+
+def cap(name: str, hard_cap: str, **stated: Any) -> dict[str, Any]:
+    """Return one cap as people write it."""
+    return {"id": name, "hard_cap": hard_cap, **stated}

@@ -12,19 +12,22 @@ from weighbridge.domain.context import ValidationContext
 from weighbridge.domain.decision import (
     AlreadyExecuted,
     Blocked,
+    BudgetDecision,
+    CapUsage,
     GateDecision,
     OperationDecision,
     Sealed,
     ValidatorResult,
 )
 from weighbridge.domain.principal import Principal
+from weighbridge.domain.spending import Tokens
 from weighbridge.domain.verdict import Verdict
 from weighbridge.errors import IdempotencyConflict, PolicyError, Refusal, StoreError, UsageError, WeighbridgeError
 from weighbridge.operations import in_scope, scope
 from weighbridge.runtime import Weighbridge
 
 if TYPE_CHECKING:
-    from weighbridge.validators.explain import explain as explain
+    from weighbridge.telling import explain as explain
     from weighbridge.wiring import open as open  # noqa: A004 - the public name
 
 __version__ = "0.1.0"
@@ -32,6 +35,8 @@ __version__ = "0.1.0"
 __all__ = [
     "AlreadyExecuted",
     "Blocked",
+    "BudgetDecision",
+    "CapUsage",
     "ChokePoint",
     "GateDecision",
     "IdempotencyConflict",
@@ -41,6 +46,7 @@ __all__ = [
     "Refusal",
     "Sealed",
     "StoreError",
+    "Tokens",
     "UsageError",
     "ValidationContext",
     "ValidatorResult",
@@ -62,7 +68,7 @@ if not TYPE_CHECKING:  # a type checker that saw this would believe in every nam
 
             return open_weighbridge
         if name == "explain":
-            from weighbridge.validators.explain import explain
+            from weighbridge.telling import explain
 
             return explain
         message = f"module `weighbridge` has no attribute `{name}`"

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from weighbridge import canonical
+from weighbridge.admission import Surroundings
 from weighbridge.domain.decision import GateDecision
 from weighbridge.domain.instant import format_instant, parse_instant
 from weighbridge.domain.principal import Principal
 from weighbridge.domain.verdict import Verdict
 from weighbridge.errors import ContextError, NotFound, UsageError
-from weighbridge.executor import Surroundings
 from weighbridge.gateway import Engine
 from weighbridge.ledger.answer import gate_decisions, inputs_of
 from weighbridge.ledger.submission import Submission
@@ -106,9 +106,10 @@ class Acts:
         if not reason.strip():
             raise ContextError("reason", "is empty; say why")
         engine = self._engine_of(tenant_id)
-        stated = canonical.encode(reason)
-        reason_hash = canonical.keyed_hash(engine.key, stated)
         now_ms = self._surroundings.clock_ms()
+        # L6: content of its own, so that erasing it takes no other act's reason away.
+        stated = canonical.encode({"at": format_instant(now_ms), "by": by.id, "reason": reason})
+        reason_hash = canonical.keyed_hash(engine.key, stated)
         return Submission(
             tenant_id=tenant_id,
             common={

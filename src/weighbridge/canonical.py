@@ -14,7 +14,6 @@ import functools
 import hashlib
 import json
 import math
-import re
 from typing import Any
 
 import msgspec
@@ -25,9 +24,7 @@ from weighbridge.errors import CanonicalError
 # Digits fold to "0" and lead bytes of 4-byte UTF-8 to 0xF0, so that two substring searches in C decide about the fast form.
 _FOLD = bytes.maketrans(b"0123456789\xf1\xf2\xf3\xf4", b"0000000000\xf0\xf0\xf0\xf0")
 _LONG_INTEGER = b"0" * 16
-# Where a long number may begin. Also inside a text, which costs time and no correctness; a hash in hexadecimal, one in a
-# hundred of which has such a run, is not taken for a number.
-_LONG_NUMBER = rb"(?:\A|[:\[,])-?[0-9]{16}"
+_BEFORE_NUMBER = b":[,-"
 _INTEGER_MAX = 2**53 - 1
 
 _BLOCK_BYTES = 64  # of SHA-256
@@ -118,12 +115,24 @@ def encode_simple(value: Any) -> bytes:
 def _decoded_if_exact(fast: bytes) -> Any:
     """Return the decoded value where the sorted form is certainly the RFC 8785 form, else None (also for ``null``)."""
     folded = fast.translate(_FOLD)
-    if b"\xf0" in folded or (_LONG_INTEGER in folded and re.search(_LONG_NUMBER, fast)):
+    if b"\xf0" in folded or _holds_long_number(folded):
         return None
     try:
         return _float_finder.decode(fast)
     except _Float:
         return None
+
+
+def _holds_long_number(folded: bytes) -> bool:
+    """Return whether a number of 16 digits or more may begin somewhere.
+
+    Somewhere may be inside a text, which costs time and no correctness; a hash in hexadecimal, one in a hundred of which has
+    such a run, is not taken for a number.
+    """
+    at = folded.find(_LONG_INTEGER)
+    while at > 0 and folded[at - 1] not in _BEFORE_NUMBER:
+        at = folded.find(_LONG_INTEGER, at + len(_LONG_INTEGER))
+    return at >= 0
 
 
 def _require_json(value: Any, place: str = "") -> None:
@@ -196,7 +205,7 @@ def _levels(value: Any, enough: int) -> int:
 
 def decode(data: bytes) -> Any:
     """Return the value of canonical bytes. Only for bytes that :func:`encode` made."""
-    if _LONG_INTEGER in data.translate(_FOLD) and re.search(_LONG_NUMBER, data):
+    if _holds_long_number(data.translate(_FOLD)):
         return json.loads(data, parse_int=_whole_number)
     return _decoder.decode(data)
 

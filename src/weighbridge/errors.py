@@ -56,6 +56,10 @@ class IdempotencyConflict(UsageError):
             super().__init__(
                 f"operation id `{identity}` already answers a request with other arguments or facts; {advice}"
             )
+        elif kind == "use":
+            super().__init__(
+                f"another consumption of operation `{identity}` is on record (record {seq}); the first report counts"
+            )
         else:
             super().__init__(
                 f"{kind} id `{identity}` already answers another request (record {seq}); use a new id for a new request"

@@ -105,13 +105,19 @@ class ValidatorGateway:
         return Engine(policy, builtin.BUILT_IN, custom, frozen, canonical.sha256_hex(description), key, kept)
 
     @staticmethod
-    def judge(context: ValidationContext, engine: Engine) -> tuple[ValidatorResult, ...]:
-        """Return every validator's result, in order. A BLOCK stops none of the others (G1)."""
+    def judge(
+        context: ValidationContext, engine: Engine, sealed: dict[str, bytes] | None = None
+    ) -> tuple[ValidatorResult, ...]:
+        """Return every validator's result, in order. A BLOCK stops none of the others (G1).
+
+        ``sealed`` is given the content of what custom validators sealed, by its hash; the built-in ones' is still in place.
+        """
         results = [_run(validator, context, engine.policy) for validator in engine.built_in]
         if engine.custom:
             frozen = _freeze_context(context)  # none can change what the next one sees
             results += [
-                _checked(_run(validator, frozen, engine.frozen_policy), engine.key) for validator in engine.custom
+                _checked(_run(validator, frozen, engine.frozen_policy), engine.key, sealed)
+                for validator in engine.custom
             ]
         return tuple(results)
 
@@ -251,7 +257,9 @@ def prepare(
     key = engine.key
     hashes, parts = identified.hashes, dict(identified.parts)
     found = (*findings, *_not_as_approved(context, identified))
-    results = ValidatorGateway.judge(context, engine)
+    sealed: dict[str, bytes] = {}
+    results = ValidatorGateway.judge(context, engine, sealed)
+    events = tuple(run_event(result, key, sealed) for result in results)
     operations_hash, parts["operations"] = _operations_part(context, engine)
     content = {
         **hashes,
@@ -276,12 +284,13 @@ def prepare(
         proposal_hash=identified.proposal_hash,
         verdict=strictest([result.result for result in results] + [Verdict.BLOCK] * len(found)),
         fields=fields,
-        events=tuple(run_event(result, key) for result in results),
+        events=events,
         summary={"content": content, **_operation_summary(context)},
         findings=tuple({"reason": finding.reason, "details": finding.details} for finding in found),
     )
     contents = [(content[name], data) for name, data in sorted(parts.items())]
     contents += [(content_hash, data) for _, content_hash, data in engine.kept]
+    contents += sealed.items()  # L6: the record holds the hash of a personal value, and content the value
     return PreparedRun(draft, tuple(contents))
 
 
@@ -297,14 +306,17 @@ def _operations_part(context: ValidationContext, engine: Engine) -> tuple[str, b
     return known
 
 
-def run_event(result: ValidatorResult, key: bytes) -> dict[str, Any]:
-    """Return the `VALIDATOR_RUN` event of a result; sealed values are replaced by their keyed hash (C3, L6)."""
+def run_event(result: ValidatorResult, key: bytes, sealed: dict[str, bytes] | None = None) -> dict[str, Any]:
+    """Return the `VALIDATOR_RUN` event of a result; sealed values are replaced by their keyed hash (C3, L6).
+
+    ``sealed`` is given the values themselves, by that hash.
+    """
     return {
         "type": "VALIDATOR_RUN",
         "validator": result.validator,
         "result": str(result.result),
         "reason": result.reason,
-        "details": _unseal(result.details, key),
+        "details": _unseal(result.details, key, sealed),
     }
 
 
@@ -326,14 +338,17 @@ def _run(validator: Validator, context: ValidationContext, policy: EffectivePoli
     return result
 
 
-def _checked(result: ValidatorResult, key: bytes) -> ValidatorResult:
+def _checked(result: ValidatorResult, key: bytes, sealed: dict[str, bytes] | None) -> ValidatorResult:
     """Return a custom validator's result as it will be recorded, shared with nobody, or VALIDATOR_ERROR (G6)."""
     if _REASON.fullmatch(result.reason) is None:
         return ValidatorResult(result.validator, Verdict.BLOCK, "VALIDATOR_ERROR", {"error": "ReasonIsNoCode"})
+    own: dict[str, bytes] = {}
     try:
-        details = canonical.encode_and_decode(_unseal(result.details, key))[1]
+        details = canonical.encode_and_decode(_unseal(result.details, key, own))[1]
     except (WeighbridgeError, RecursionError):
         return ValidatorResult(result.validator, Verdict.BLOCK, "VALIDATOR_ERROR", {"error": "DetailsAreNotJson"})
+    if sealed is not None:
+        sealed.update(own)
     return ValidatorResult(result.validator, result.result, result.reason, details)
 
 
@@ -383,11 +398,15 @@ def _operation_summary(context: ValidationContext) -> dict[str, Any]:
     return {"operation": context.proposal.operation}
 
 
-def _unseal(value: Any, key: bytes) -> Any:
+def _unseal(value: Any, key: bytes, sealed: dict[str, bytes] | None) -> Any:
     if isinstance(value, dict):
-        return {name: item if type(item) in _LEAVES else _unseal(item, key) for name, item in value.items()}
+        return {name: item if type(item) in _LEAVES else _unseal(item, key, sealed) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [item if type(item) in _LEAVES else _unseal(item, key) for item in value]
+        return [item if type(item) in _LEAVES else _unseal(item, key, sealed) for item in value]
     if isinstance(value, Sealed):
-        return {"content_hash": canonical.keyed_hash(key, canonical.encode(value.value))}
+        data = canonical.encode(value.value)
+        content_hash = canonical.keyed_hash(key, data)
+        if sealed is not None:
+            sealed[content_hash] = data
+        return {"content_hash": content_hash}
     return value

@@ -111,7 +111,9 @@ class Recorder:
             return
         if len(self._known_content) > KNOWN_CONTENT_MAX:
             self._known_content = set()
-        self._known_content.update((submission.tenant_id, content_hash) for content_hash, _ in submission.contents)
+        # What the record does not name was not stored: the reason for a reservation that was not asked for after all.
+        named = (content_hash for content_hash, _ in submission.contents if content_hash.encode() in committed.body)
+        self._known_content.update((submission.tenant_id, content_hash) for content_hash in named)
 
     def _put_back(self, submission: Submission) -> None:
         if submission.refusals:

@@ -7,18 +7,21 @@ explains (:meth:`why`), checks (:meth:`verify`) and judges again (:meth:`replay`
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, Self, TypeVar, cast
 
 from weighbridge.acts import Acts
-from weighbridge.domain.context import Cost, OperationFacts, OperationKind
-from weighbridge.domain.decision import GateDecision
+from weighbridge.admission import Surroundings, tenant_of
+from weighbridge.domain.amounts import Cost
+from weighbridge.domain.context import OperationFacts, OperationKind
+from weighbridge.domain.decision import GateDecision, OperationDecision
 from weighbridge.domain.principal import Principal
+from weighbridge.domain.spending import Tokens
 from weighbridge.errors import UsageError, WeighbridgeError
-from weighbridge.executor import Executor, Surroundings, tenant_of
+from weighbridge.executor import Consumed, Executor
 from weighbridge.gateway import Engine, ValidatorGateway
-from weighbridge.operations import Governed, Operations, facts_of
+from weighbridge.operations import Governed, Operations, Reserves, facts_of
 from weighbridge.recorder import Recorder
 
 if TYPE_CHECKING:
@@ -50,7 +53,7 @@ class _OwnReader:
     _FREE = frozenset({"purpose"})
     _OF_A_TENANT = frozenset(
         {"authorisations", "blocked_proposals", "content", "contents", "find", "head", "identities", "identity"}
-        | {"record", "records", "subjects", "tenant_key"}
+        | {"record", "records", "subjects", "tenant_key", "counter", "counters", "consumption", "families"}
     )
 
     def __init__(self, reader: LedgerReader, principal: Principal) -> None:
@@ -98,6 +101,8 @@ class Weighbridge:
         gateway: ValidatorGateway,
         principal: Principal,
         surroundings: Surroundings,
+        store: str | None = None,
+        scope_required: bool = False,
     ) -> None:
         self._policy = policy
         self._recorder = recorder
@@ -116,9 +121,16 @@ class Weighbridge:
             registered=facts,
             principal=principal,
             surroundings=surroundings,
+            store=store,
         )
         self._acts = Acts(recorder, reader, self._engine, surroundings)
-        self._operations = Operations(self._executor, facts, self._in_thread)
+        self._operations = Operations(
+            self._executor,
+            facts,
+            self._in_thread,
+            tenant_named=principal.tenant_id is not None,
+            scope_required=scope_required,
+        )
         self._declared = gateway.engine(policy.effective(None), b"").policy.operations
 
     def __enter__(self) -> Self:
@@ -156,9 +168,44 @@ class Weighbridge:
         """Do as :meth:`gate` does, without holding up the event loop. A caller that is cancelled asks again by id."""
         return await self._in_thread(self._executor.gate, context)
 
-    def gate_many(self, contexts: Sequence[Any]) -> list[GateDecision | WeighbridgeError]:
-        """Judge many requests in order, in as few transactions as possible; an error stands in its request's place."""
-        return self._executor.gate_many(contexts)
+    def reserve(self, request: Any) -> OperationDecision:
+        """Weigh what a host does itself: its budget, alone or beside a choke point, in one record (asked only).
+
+        ``request`` is a JSON object as `weighbridge.domain.spending` describes it: what to reserve stands under ``budget``. An
+        ``operation_id`` is charged once; the same request again is answered as before, BLOCK included (B6).
+
+        Raises:
+            As :meth:`gate`; `IdempotencyConflict` also where the operation id answers another request.
+        """
+        return self._executor.reserve(request)
+
+    async def reserve_async(self, request: Any) -> OperationDecision:
+        """Do as :meth:`reserve` does, without holding up the event loop. A caller that is cancelled asks again by id."""
+        return await self._in_thread(self._executor.reserve, request)
+
+    def report_usage(
+        self, operation_id: str, consumed: Mapping[str, Any] | Tokens, *, tenant_id: str | None = None
+    ) -> OperationDecision:
+        """Record what an operation really consumed, and settle caps that opted in (B7). Functions say it by ``consumed=``.
+
+        ``consumed`` are amounts by unit, as in ``{"tokens": 912, "USD": "0.0018"}``, or `Tokens`. The first report counts; the
+        same again changes nothing.
+
+        Raises:
+            ContextError: an amount that is none.
+            UsageError: this credential may not state what was consumed (Z5).
+            NotFound: no such operation was allowed.
+            IdempotencyConflict: something else was reported before.
+            Refusal: it could not be recorded; report it again.
+        """
+        return self._executor.report_usage(operation_id, consumed, tenant_id)
+
+    def answer_many(self, requests: Sequence[Any]) -> list[GateDecision | OperationDecision | WeighbridgeError]:
+        """Judge many requests in order, in as few transactions as possible; an error stands in its request's place.
+
+        A request with a ``budget`` is answered as :meth:`reserve` does, another as :meth:`gate` does.
+        """
+        return self._executor.answer_many(requests)
 
     def operation(
         self,
@@ -168,12 +215,18 @@ class Weighbridge:
         action: str | None = None,
         reads: bool = False,
         declares_proposal: bool = False,
+        reserves: Reserves | None = None,
+        consumed: Consumed[Any] | None = None,
     ) -> _Register:
         """Register a function as an operation; its calls are weighed before they happen.
 
         ``name`` defaults to the function's. ``cost`` is CHEAP, MEDIUM or EXPENSIVE (B1) and always stated: nothing is cheap
         by default. ``action`` is the action type that policies name, by default the operation's name; ``reads`` says that
         the operation changes nothing; ``declares_proposal`` that an EXPENSIVE one is grounded like a proposal (R1).
+
+        Every call reserves one operation. ``reserves`` is called with the call's arguments and returns what else it reserves:
+        ``Tokens(input=…, output=the most that may come out, model=…)``, or amounts by unit. ``consumed`` is called with the
+        function's value and returns what was really consumed, in the same shapes (B5, B7).
         """
         kind = OperationKind.READ if reads else OperationKind.ACTION
 
@@ -186,14 +239,24 @@ class Weighbridge:
                 target=None,
                 declares_proposal=declares_proposal,
             )
-            return self._register(given, function)
+            return self._register(given, function, reserves, consumed)
 
         return register
 
     def writeback(
-        self, name: str | None = None, *, target: str, action: str | None = None, cost: Cost = "MEDIUM"
+        self,
+        name: str | None = None,
+        *,
+        target: str,
+        action: str | None = None,
+        cost: Cost = "MEDIUM",
+        reserves: Reserves | None = None,
+        consumed: Consumed[Any] | None = None,
     ) -> _Register:
-        """Register a function that changes something outside: ``target`` is the system it writes to."""
+        """Register a function that changes something outside: ``target`` is the system it writes to.
+
+        ``reserves`` and ``consumed`` as for :meth:`operation`.
+        """
 
         def register(function: Callable[_P, _Value]) -> Governed[_P, _Value]:
             given = facts_of(
@@ -204,7 +267,7 @@ class Weighbridge:
                 target=target,
                 declares_proposal=False,
             )
-            return self._register(given, function)
+            return self._register(given, function, reserves, consumed)
 
         return register
 
@@ -270,7 +333,13 @@ class Weighbridge:
 
         return replay(self._reader, self._gateway, self._tenant(tenant_id), identity)
 
-    def _register(self, facts: OperationFacts, function: Callable[_P, _Value]) -> Governed[_P, _Value]:
+    def _register(
+        self,
+        facts: OperationFacts,
+        function: Callable[_P, _Value],
+        reserves: Reserves | None,
+        consumed: Consumed[Any] | None,
+    ) -> Governed[_P, _Value]:
         declared = self._declared.get(facts.name)
         if declared is not None and declared != facts:
             message = (
@@ -278,7 +347,7 @@ class Weighbridge:
                 "one place says what it is: make them agree, or leave it out of the policy"
             )
             raise UsageError(message)
-        return self._operations.register(facts, function)
+        return self._operations.register(facts, function, reserves=reserves, consumed=consumed)
 
     def _tenant(self, tenant_id: str | None) -> str:
         """L5: whoever came with a credential for one tenant reads no other."""

@@ -1,11 +1,13 @@
 """The stranger's verifier: checks an export with nothing but the export.
 
 It finds any change that does not recompute the chain, any record that is missing, doubled, moved or of another tenant, a file
-that was cut, and, given the tenant's content key, content that is not what its hash says. It names the first bad record.
+that was cut, and, given the tenant's content key, content that is not what its hash says. Of an export from record 1 it also
+adds budgets up, and finds a decision that does not follow from what was reserved before it (B4, B5, B7). It names the first
+bad record. For that, memory grows with the number of reservations.
 
 It does not find, and nothing that looks at an export alone can: records cut off the end before exporting, an old copy of the
-ledger, or a chain computed anew. For that, hand in a ``witness``: the number and hash of a record, kept where whoever could
-rewrite the ledger cannot reach (L3).
+ledger, or a chain computed anew to say something else that could have been. For that, hand in a ``witness``: the number and
+hash of a record, kept where whoever could rewrite the ledger cannot reach (L3).
 """
 
 from __future__ import annotations
@@ -19,9 +21,12 @@ from weighbridge import canonical
 from weighbridge.ledger import chain, record
 from weighbridge.ledger.chain import Fault
 from weighbridge.ledger.export import FORMAT, VERSION, ContentLine, Header, RecordLine, Trailer
+from weighbridge.ledger.tally import Tally
 
 FAULTS_MAX = 100  # beyond that the rest is noise
 PROGRESS_BYTES = 1 << 18
+
+_OF_BUDGETS = record.BUDGET_DECISIONS | {record.POLICY_ACTIVATED, record.USAGE_REPORTED, record.BUDGET_SETTLE}
 
 _Line = TypeVar("_Line", Header, RecordLine, ContentLine, Trailer)
 
@@ -102,6 +107,7 @@ class _Check:
             str, int
         ] = {}  # content to the first record that points to it; filled where content is checked
         self._faults: list[Fault] = []
+        self._tally: Tally | None = None
 
     def line(self, line: bytes) -> None:
         self._number += 1
@@ -140,6 +146,7 @@ class _Check:
         if (header.format, header.version) != (FORMAT, VERSION):
             self._fault("header", f"this is `{header.format}` version {header.version}, not {FORMAT} version {VERSION}")
         self._seq, self._hash = header.after_seq, _bytes(header.after_hash)
+        self._tally = Tally() if header.after_seq == 0 else None
         if header.after_seq == 0 and self._hash != chain.genesis(header.tenant_id):
             self._fault("header", f"the chain does not start at the genesis hash of tenant `{header.tenant_id}`")
 
@@ -152,6 +159,7 @@ class _Check:
         fault = fault or self._check_body(line.seq, body)
         if fault is not None:
             self._fault(fault.part, fault.message, fault.seq)
+            self._tally = None if fault.part != "budget" else self._tally  # what a broken record reserved, nobody knows
         self._seq, self._hash = line.seq, hash_
         self._records += 1
         if self._witness is not None and self._witness[0] == line.seq:
@@ -171,6 +179,18 @@ class _Check:
         if self._key is not None:
             for content_hash in record.content_hashes(decoded.events):
                 self._named.setdefault(content_hash, seq)
+        return self._check_budget(self._tally, decoded) if self._tally is not None else None
+
+    @staticmethod
+    def _check_budget(tally: Tally, decoded: record.Record) -> Fault | None:
+        if all(event["type"] not in _OF_BUDGETS for event in decoded.events):
+            return None
+        try:
+            wrong = tally.add(record.events(decoded))
+        except Exception as error:  # noqa: BLE001 - as above
+            return Fault(decoded.seq, "record", f"record {decoded.seq} lacks what its events need ({error!r})")
+        if wrong:
+            return Fault(decoded.seq, "budget", f"record {decoded.seq} claims what does not follow: {wrong[0]}")
         return None
 
     def _take_content(self, line: ContentLine | None) -> None:

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from weighbridge.admission import Surroundings
 from weighbridge.domain.principal import Principal
 from weighbridge.errors import UsageError
-from weighbridge.executor import Surroundings
 from weighbridge.gateway import ValidatorGateway
 from weighbridge.recorder import Recorder
 from weighbridge.runtime import Weighbridge
@@ -36,6 +36,7 @@ def open(  # noqa: A001 - `weighbridge.open(...)` is the name users meet; its op
     validators: Sequence[Validator] = (),
     principal: Principal = LOCAL_HOST,
     purpose: str = "enforcement",
+    scope_required: bool = False,
     surroundings: Surroundings | None = None,
 ) -> Weighbridge:
     """Open a Weighbridge on a policy and a store.
@@ -43,7 +44,8 @@ def open(  # noqa: A001 - `weighbridge.open(...)` is the name users meet; its op
     ``policy`` is a path to YAML or JSON, a mapping, or a loaded document. ``store`` is a path (or ``sqlite:///path``) of one
     SQLite file, made when missing, or ``":memory:"``, which keeps nothing after the process. ``validators`` are custom ones,
     besides those installed under the entry point group ``weighbridge.validators``. ``purpose`` is ``"enforcement"``, or
-    ``"evaluation"`` for a store that judges past requests at the times they bring along (B9).
+    ``"evaluation"`` for a store that judges past requests at the times they bring along (B9). ``scope_required`` refuses calls
+    of governed functions outside every `weighbridge.scope`, which otherwise count for the credential's tenant, or ``default``.
 
     Raises:
         PolicyError: the policy has mistakes, all of them listed.
@@ -63,6 +65,8 @@ def open(  # noqa: A001 - `weighbridge.open(...)` is the name users meet; its op
             gateway=gateway,
             principal=principal,
             surroundings=around,
+            store=str(store),
+            scope_required=scope_required,
         )
     except BaseException:
         opened.close()

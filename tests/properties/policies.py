@@ -138,6 +138,66 @@ def contradiction(prefix: str) -> st.SearchStrategy[dict[str, Any]]:
     return partial({"rules": numbered(contradiction_rules, prefix)}, {"unknown_values": some(scalars)})
 
 
+UNITS = ("operations", "tokens", "USD", "EUR")
+
+
+def amount(size: int, unit: str) -> str:
+    """Return an amount as people write it."""
+    return f"{size} {unit}"
+
+
+@st.composite
+def caps(draw: st.DrawFn, ids: tuple[str, ...]) -> dict[str, Any]:
+    """Return a cap: soft at most hard, or without a limit."""
+    unit, period = draw(st.sampled_from(UNITS)), draw(st.sampled_from(["day", "month", "plan"]))
+    soft, hard = sorted(draw(st.tuples(st.integers(0, 9), st.integers(0, 9))))
+    limit = draw(st.sampled_from([amount(hard, unit), amount(hard, unit), f"unlimited {unit}"]))
+    made: dict[str, Any] = {"id": draw(st.sampled_from(ids)), "hard_cap": f"{limit}/{period}"}
+    if draw(st.booleans()):
+        made["soft_cap"] = amount(soft, unit)
+    values = {
+        "account": st.sampled_from(["each", "a", "b"]),
+        "plan": st.sampled_from(["each", "p"]),
+        "tool": st.sampled_from(["each", "update", "note"]),
+    }
+    optional = {
+        "scope": st.fixed_dictionaries({}, optional=values),
+        "cost_classes": some(st.sampled_from(CLASSES), at_least=1),
+        "settlement": st.booleans(),
+        "justification": st.booleans(),
+    }
+    return made | draw(st.fixed_dictionaries({}, optional=optional))
+
+
+CLASSES = ("CHEAP", "MEDIUM", "EXPENSIVE")
+maxima = st.dictionaries(st.sampled_from(["tokens", "USD", "EUR"]), st.integers(0, 9).map(str), min_size=1).map(
+    lambda sizes: {unit: size if unit == "tokens" else f"{size} {unit}" for unit, size in sizes.items()}
+)
+prices = partial(
+    {"currency": st.just("USD")},
+    {
+        "operations": st.dictionaries(st.sampled_from(["update", "note"]), st.integers(0, 9).map(lambda n: f"${n}")),
+        "models": st.dictionaries(
+            st.just("m"), st.fixed_dictionaries({"input": st.just("$1/1M tokens"), "output": st.just("$0/token")})
+        ),
+    },
+)
+
+
+def budgets(ids: tuple[str, ...], *, at_least: int) -> st.SearchStrategy[dict[str, Any]]:
+    """Return sections whose caps have some of these ids, each once."""
+    return partial(
+        {"caps": st.lists(caps(ids), min_size=at_least, max_size=5, unique_by=lambda cap: str(cap["id"]))},
+        {
+            "time_zone": st.sampled_from(["UTC", "Europe/Berlin", "America/New_York"]),
+            "cost_classes": st.dictionaries(
+                st.sampled_from(CLASSES), st.builds(lambda maximum: {"maximum": maximum}, maxima)
+            ),
+            "prices": prices,
+        },
+    )
+
+
 free_text = some(st.sampled_from(["notes", "mail.body", "subject"]))
 sources = st.dictionaries(
     st.sampled_from(SOURCES),
@@ -166,7 +226,7 @@ validators = st.lists(
 )
 
 
-def section(prefix: str, *, contradictions: Any) -> dict[str, Any]:
+def section(prefix: str, *, contradictions: Any, spending: Any) -> dict[str, Any]:
     """Return the optional keys of a base or of a tenant's section."""
     return {
         "max_clock_skew": durations,
@@ -177,13 +237,17 @@ def section(prefix: str, *, contradictions: Any) -> dict[str, Any]:
         "grounding": grounding(prefix),
         "contradiction": contradictions,
         "compliance": compliance(prefix),
+        "budgets": spending,
         "validators": validators,
     }
 
 
+base_budgets = budgets(("a", "b", "c", "d"), at_least=1)
+tenant_budgets = budgets(("a", "b", "c", "x", "y"), at_least=0)
 bases = partial(
-    {"weighbridge": st.just(1), "name": st.just("generated")}, section("b", contradictions=contradiction("b"))
+    {"weighbridge": st.just(1), "name": st.just("generated")},
+    section("b", contradictions=contradiction("b"), spending=base_budgets),
 )
-sections = partial({}, section("t", contradictions=contradiction("t")))
+sections = partial({}, section("t", contradictions=contradiction("t"), spending=tenant_budgets))
 documents = st.builds(lambda base, tenant: {**base, "tenants": {"acme": tenant}}, bases, sections)
 """Documents of the right shape; they may not make sense, and the section may widen the base."""

@@ -17,7 +17,11 @@ from weighbridge.policy.yaml_text import read_policy_text
 
 relaxed = settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 
-TENANTS = {"acme": copy.deepcopy({key: BASE[key] for key in ("freshness", "grounding", "contradiction", "compliance")})}
+TENANTS = {
+    "acme": copy.deepcopy(
+        {key: BASE[key] for key in ("freshness", "grounding", "contradiction", "compliance", "budgets")}
+    )
+}
 WHOLE = {**BASE, "replaceable": ["contradiction.rules", "grounding.values", "validators"], "tenants": TENANTS}
 TEXT = yaml.safe_dump(WHOLE, sort_keys=False)
 
@@ -135,4 +139,5 @@ def _is_closed(steps: tuple[Any, ...]) -> bool:
     for step in steps:
         node = node[step]
     open_keys = {"sources", "operations", "source_types", "source_ids", "personal_fields", "config"}
+    open_keys |= {"cost_classes", "maximum", "models"}
     return isinstance(node, dict) and (not steps or steps[-1] not in open_keys)

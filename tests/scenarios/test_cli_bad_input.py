@@ -71,6 +71,66 @@ BAD_LINES = {
 }
 
 
+def budget(text='{"operation": "crm.note"}', **about):
+    """Return a line that asks the budget, which is written as text: JSON itself cannot say everything that logs say."""
+    asked = {"tenant_id": "acme", "evaluation_time": samples.NOW} | about
+    return (json.dumps(asked).removesuffix("}") + f', "budget": {text}}}').encode()
+
+
+def amounts(text):
+    return budget(f'{{"operation": "crm.note", "amounts": {text}}}')
+
+
+BAD_LINES |= {
+    "a budget of nothing": (budget("null"), "`budget`"),
+    "a budget that is a number": (budget("12"), "`budget`"),
+    "a budget without an operation": (budget("{}"), "`budget.operation`: is missing"),
+    "an unknown key of a budget": (budget('{"operation": "x", "price": "hunter2"}'), "unknown field `price`"),
+    "an unknown key beside a budget": (budget(colour="hunter2"), "unknown field `colour`"),
+    "an operation id that is no text": (budget(operation_id=12), "`operation_id`"),
+    "an operation id that is too long": (budget(operation_id="o" * 161), "`operation_id`: has 161 characters"),
+    "a budget at a time without an offset": (
+        budget(evaluation_time="2026-11-22T10:00:00"),
+        "`evaluation_time`: names no instant",
+    ),
+    "amounts that are a list": (amounts('["hunter2"]'), "`budget.amounts`"),
+    "an unknown unit": (amounts('{"bananas": 1}'), "`budget.amounts.bananas`: is no unit"),
+    "a negative amount": (amounts('{"tokens": -1}'), "is negative"),
+    "a negative amount as text": (amounts('{"USD": "-0.01"}'), "is negative"),
+    "an amount that is a float": (amounts('{"tokens": 1.5}'), "is not exact"),
+    "money that is a float": (amounts('{"USD": 0.1}'), "is not exact"),
+    "half a token": (amounts('{"tokens": "1.5"}'), "no whole number of the smallest unit"),
+    "money below the smallest unit": (amounts('{"USD": "0.0000000000001"}'), "no whole number of the smallest unit"),
+    "an amount that is no number": (amounts('{"tokens": "many"}'), "is no number"),
+    "an amount that is true": (amounts('{"tokens": true}'), "is not exact"),
+    "an amount that is null": (amounts('{"tokens": null}'), "is not exact"),
+    "an amount with an exponent": (amounts('{"tokens": "1e3"}'), "is no number"),
+    "an amount that is not a number": (amounts('{"tokens": NaN}'), "holds `NaN`"),
+    "an amount of a thousand digits as text": (amounts('{"tokens": "' + "9" * 1000 + '"}'), "more than 40 digits"),
+    "no operations at all": (amounts('{"operations": 0}'), "`budget.amounts.operations`: is 0"),
+    "one unit twice": (amounts('{"USD": "1", "pico_USD": 1}'), "a second time"),
+    "tokens twice": (
+        budget('{"operation": "crm.note", "amounts": {"tokens": 1}, "tokens": {"input": 1, "output": 1}}'),
+        "beside `budget.tokens`",
+    ),
+    "tokens below none": (
+        budget('{"operation": "crm.note", "tokens": {"input": -1, "output": 1}}'),
+        "`budget.tokens.input`",
+    ),
+    "a class below the operation's": (
+        budget('{"operation": "crm.update", "cost_class": "CHEAP"}'),
+        "a call can only cost more",
+    ),
+    "a class that is none": (budget('{"operation": "crm.note", "cost_class": "FREE"}'), "`budget.cost_class`"),
+    "a reason that is blank": (budget('{"operation": "crm.note", "justification": " "}'), "is blank"),
+    "a reason that is a book": (
+        budget('{"operation": "crm.note", "justification": "' + "x" * 2001 + '"}'),
+        "`budget.justification`: has 2001 characters",
+    ),
+    "another operation than is proposed": (text(budget={"operation": "crm.note"}), "the proposal is `crm.update`"),
+}
+
+
 @pytest.fixture
 def policy(tmp_path):
     return write_policy(tmp_path)
@@ -78,7 +138,7 @@ def policy(tmp_path):
 
 @pytest.mark.parametrize("name", BAD_LINES)
 def test_a_bad_line_is_reported_by_number_and_the_rest_is_done(policy, tmp_path, name):
-    """G5: what is no request is no verdict either."""
+    """B2, G5: what is no request is no verdict either, and charges nothing."""
     line, words = BAD_LINES[name]
     path = write_contexts(tmp_path / "c.jsonl", GOOD, line, samples.warned_context(evaluation_time=samples.NOW))
     ran = run("evaluate", policy, path, "--store", ":memory:")
@@ -138,6 +198,48 @@ def test_a_request_that_cannot_be_allowed_is_blocked_with_its_reason_on_record(p
     ran = run("evaluate", policy, path, "--store", ":memory:")
     assert ran.code == 11
     assert reason in ran.lines[0]["reasons"]
+
+
+NOT_PAID_FOR = {
+    "more than any counter holds": (amounts('{"tokens": 1000000000000000000000000000}'), "AMOUNT_OUT_OF_RANGE"),
+    "more than any counter holds, as money": (amounts('{"USD": "1000000000000000"}'), "AMOUNT_OUT_OF_RANGE"),
+    "more than a cap holds": (amounts('{"tokens": 1001, "USD": "0.10"}'), "NEVER_FITS"),
+    "a cost that nobody knows": (amounts('{"tokens": 1}'), "COST_UNKNOWN"),
+    "another currency": (amounts('{"tokens": 1, "EUR": "0.10"}'), "CURRENCY_MISMATCH"),
+    "an operation that nobody registered": (budget('{"operation": "crm.erase"}'), "UNKNOWN_OPERATION"),
+    "a model that has no price": (
+        budget('{"operation": "crm.note", "tokens": {"input": 1, "output": 1, "model": "unheard-of"}}'),
+        "COST_UNKNOWN",
+    ),
+    "an operation that no cap is about": (budget('{"operation": "crm.update"}'), "NO_APPLICABLE_CONFIG"),
+    "an operation that needs a reason": (budget('{"operation": "enrich"}'), "JUSTIFICATION_MISSING"),
+}
+
+
+@pytest.mark.parametrize("name", NOT_PAID_FOR)
+def test_what_cannot_be_paid_for_is_blocked_on_record_and_moves_no_counter(tmp_path, name):
+    """B2, B4, B8, B12, B13: every amount that is one, however odd, has a verdict with its reason."""
+    line, reason = NOT_PAID_FOR[name]
+    caps = [
+        {"id": "tokens", "cost_classes": ["CHEAP"], "hard_cap": "1k tokens/day"},
+        {"id": "money", "cost_classes": ["CHEAP"], "hard_cap": "$1/day"},
+        {"id": "asked", "scope": {"tool": "enrich"}, "hard_cap": "5/day", "justification": True},
+    ]
+    prices = {"currency": "USD", "models": {"known": {"input": "$1/1M tokens", "output": "$1/1M tokens"}}}
+    policy = write_policy(tmp_path, budgets={"caps": caps, "prices": prices})
+    fits = amounts('{"tokens": 1000, "USD": "1"}')
+    ran = run("evaluate", policy, write_contexts(tmp_path / "c.jsonl", line, fits), "--store", tmp_path / "s.db")
+    assert (ran.code, ran.lines[0]["reasons"][0], ran.lines[0]["seq"]) == (11, reason, 1)
+    assert (ran.lines[1]["verdict"], ran.lines[1]["caps"][0]["usage_before"]) == ("ALLOW", "0")
+    assert "Traceback" not in ran.err
+
+
+def test_nothing_is_a_known_cost(tmp_path):
+    """B2, B12: 0 tokens are an amount; what is left out is not."""
+    policy = write_policy(tmp_path, budgets={"caps": [{"id": "tokens", "hard_cap": "0 tokens/day"}]})
+    path = write_contexts(tmp_path / "c.jsonl", amounts('{"tokens": 0}'), amounts('{"tokens": "0"}'), budget())
+    ran = run("evaluate", policy, path, "--store", ":memory:")
+    assert [line["reasons"] for line in ran.lines] == [[], [], ["COST_UNKNOWN"]]
 
 
 def test_damaged_and_empty_files(policy, tmp_path):

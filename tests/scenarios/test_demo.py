@@ -18,16 +18,20 @@ def as_printed(words, cwd):
 
 @pytest.mark.parametrize("store", ["weighbridge-demo.db", "a folder/demo ledger.db"])
 def test_every_command_it_prints_works(tmp_path, store):
-    """G7, G8, L3, L4: one allowed, one warned of, one blocked; each explained from the ledger, which verifies."""
+    """B10, G7, G8, L3, L4, M4: what was warned of and blocked is explained, and what was used is shown, from one ledger."""
     (tmp_path / "a folder").mkdir()
     told = shell("demo", "--store", store, cwd=tmp_path)
     assert told.code == 0, told.err
-    printed = [shlex.split(line) for line in told.out.splitlines() if line.startswith("  ") and " --store " in line]
-    assert [words[words.index("--store") - 2] for words in printed] == ["why", "why", "why", "ledger"]
-    explained = [as_printed(words, tmp_path) for words in printed]
-    assert [ran.code for ran in explained] == [0, 0, 0, 0]
-    assert [ran.lines[0]["verdict"] for ran in explained[:3]] == ["ALLOW", "WARN", "BLOCK"]
-    assert [ran.lines[0]["state"] for ran in explained[:3]] == ["COMPLETED", "COMPLETED", "BLOCKED"]
+    asked = [shlex.split(line.removeprefix("$ ")) for line in told.out.splitlines() if " --store " in line]
+    printed = [words[words.index("--store") - 2 :][:2] for words in asked]
+    assert [words[0] for words in printed] == ["why", "why", "why", "why", "budget", "ledger"]
+    explained = [as_printed(words, tmp_path) for words in asked]
+    assert [ran.code for ran in explained] == [0] * 6
+    stories = {ran.lines[0]["asked"]: ran.lines[0] for ran in explained[:4]}
+    assert [stories[words[1]]["verdict"] for words in printed[:4]] == ["BLOCK", "WARN", "WARN", "BLOCK"]
+    assert [stories[words[1]]["state"] for words in printed[:4]] == ["BLOCKED", "COMPLETED", "COMPLETED", "BLOCKED"]
+    used = {line["cap"]: (line["usage"], line["hard_cap"]) for line in explained[4].lines}
+    assert used["summaries"] == ("40000000000", "50000000000")
     assert shell("ledger", "verify", "--store", store, cwd=tmp_path).code == 0
     assert {line["outcome"] for line in shell("replay", "--all", "--store", store, cwd=tmp_path).lines} == {"EQUAL"}
 
@@ -37,5 +41,5 @@ def test_it_can_be_run_again_and_adds_to_the_same_ledger(tmp_path):
     first = shell("demo", "--json", cwd=tmp_path)
     second = shell("demo", "--json", cwd=tmp_path)
     assert [line["verdict"] for line in second.lines] == [line["verdict"] for line in first.lines]
-    assert shell("why", first.lines[2]["operation_id"], "--store", "weighbridge-demo.db", cwd=tmp_path).code == 0
-    assert shell("ledger", "verify", "--store", "weighbridge-demo.db", cwd=tmp_path).lines[0]["records"] == 22
+    assert shell("why", first.lines[4]["operation_id"], "--store", "weighbridge-demo.db", cwd=tmp_path).code == 0
+    assert shell("ledger", "verify", "--store", "weighbridge-demo.db", cwd=tmp_path).lines[0]["records"] == 32

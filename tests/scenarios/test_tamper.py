@@ -10,28 +10,38 @@ import shutil
 import apsw
 import pytest
 
+from weighbridge.domain.caps import Period
 from weighbridge.domain.verdict import Verdict
 from weighbridge.errors import StoreError
-from weighbridge.ledger import chain, record
+from weighbridge.ledger import chain, fold, record
 from weighbridge.storage.audit import verify_store, verify_tenant
 from weighbridge.storage.sqlite import SqliteStore
 from weighbridge.testing.submissions import (
     EXPENSIVE,
     TENANT,
     authorisation,
+    cap,
     completion,
     decision,
     draft,
     erasure,
+    hashed,
+    reservation,
+    usage,
     with_content,
 )
 
 OTHER = "globex"
+BUDGET = [
+    cap("day", 2),
+    cap("each", None, unit="tokens", scope=(("account", None),), period=Period.MONTH, settles=True),
+]
+MONTHLY = [BUDGET[1], cap("month", 9, period=Period.MONTH)]
 COLUMNS = [
     (table, column)
     for table, columns in {
         "ledger": ("tenant", "seq", "leaf_hash", "hash", "body"),
-        "ledger_head": ("tenant", "seq", "hash", "last_time_ms", "policy_version"),
+        "ledger_head": ("tenant", "seq", "hash", "last_time_ms", "policy_version", "zones"),
         "identity": ("tenant", "kind", "id", "request_hash", "seq", "state"),
         "blocked_proposal": (
             "tenant", "choke_point", "proposal_hash", "validation_run_id", "inputs_hash", "policy_version", "seq",
@@ -40,6 +50,9 @@ COLUMNS = [
             "tenant", "choke_point", "proposal_hash", "inputs_hash", "expires_ms", "given_by", "seq", "used_seq",
         ),
         "subject": ("tenant", "kind", "id", "seq"),
+        "counter": ("tenant", "name", "reserved", "settled"),
+        "consumption": ("tenant", "cell", "reserved", "settled"),
+        "counter_family": ("tenant", "family"),
         "content": ("tenant", "hash", "body"),
         "tenant_key": ("tenant", "key"),
         "meta": ("key", "value"),
@@ -51,7 +64,7 @@ TABLES = sorted({table for table, _ in COLUMNS})
 
 @pytest.fixture(scope="session")
 def original(tmp_path_factory):
-    """A store with everything in it: allowed, blocked, retried, completed, erased, of two tenants."""
+    """A store with everything in it: allowed, blocked, retried, completed, erased, reserved, settled, of two tenants."""
     path = tmp_path_factory.mktemp("tamper") / "original.db"
     store = SqliteStore(path, entropy=os.urandom)
     key = store.tenant_key(TENANT)
@@ -64,6 +77,12 @@ def original(tmp_path_factory):
     store.commit(with_content("run-4", key, b"second"))
     store.erase_content(TENANT, (with_content("x", key, b"first").contents[0][0],), erasure())
     store.commit(decision(draft("run-5", verdict=Verdict.BLOCK), operation="op-5"))
+    for number in range(3):
+        store.commit(reservation(f"op-b{number}", BUDGET, amounts={"operations": 1, "tokens": 9}))
+    store.commit(usage("op-b1", {"tokens": 4}))
+    store.commit(
+        reservation("op-m", MONTHLY, amounts={"operations": 1, "tokens": 9}, zone="Asia/Tokyo")
+    )  # the daily counters stand still from here
     store.commit(decision(draft("run-1"), tenant=OTHER))
     store.commit(with_content("run-2", store.tenant_key(OTHER), b"theirs", tenant=OTHER))
     assert verify_store(store).ok
@@ -120,6 +139,8 @@ def other(value, column):
         "run": "op",
         "op": "run",
         "end": "run",
+        "use": "run",
+        "enforcement": "evaluation",
     }
     match value:
         case None:
@@ -128,10 +149,10 @@ def other(value, column):
             return value + 1000
         case bytes():
             return value[:-1] + bytes([value[-1] ^ 1])
-        case "enforcement":
-            return "evaluation"
-        case str() if column in {"state", "kind"} and value in swaps:
+        case str() if column in {"state", "kind", "value"} and value in swaps:
             return swaps[value]
+        case str() if column in {"reserved", "settled"}:
+            return str(int(value) + 1) if value.isdecimal() else '{"operations":"9"}'
     return value + "x"
 
 
@@ -190,7 +211,7 @@ def test_every_row_dropped(path, tmp_path, table):
 @pytest.mark.parametrize(
     ("table", "row"),
     [
-        ("ledger_head", ("evil", 1, b"h" * 32, 0, "p")),
+        ("ledger_head", ("evil", 1, b"h" * 32, 0, "p", None)),
         ("identity", (TENANT, "run", "evil", "h", 1, None)),
         ("identity", ("evil", "run", "evil", "h", 1, None)),
         ("identity", (TENANT, "op", "evil", "h", 1, "COMPLETED")),
@@ -198,6 +219,13 @@ def test_every_row_dropped(path, tmp_path, table):
         ("retry_authorisation", (TENANT, EXPENSIVE, "h", "h", 2**50, "p", 1, None)),
         ("subject", (TENANT, "plan", "evil", 1)),
         ("content", (TENANT, "evil", b"made up")),
+        ("identity", (TENANT, "use", "op-b0", "h", 9, None)),
+        ("counter", (TENANT, "operations 2026-11-23 any", "0", "0")),
+        ("counter", ("evil", "operations 2026-11-22 any", "1", "0")),
+        ("consumption", (TENANT, '["2026-11-22","2026-11","a","p","t","CHEAP"]', "{}", "{}")),
+        ("consumption", ("evil", "[]", "{}", "{}")),
+        ("counter_family", (TENANT, "operations DAY any")),
+        ("counter_family", ("evil", "operations DAY any")),
     ],
 )
 def test_a_row_made_up(path, table, row):
@@ -272,6 +300,69 @@ def test_a_verdict_edited_outside_the_ledger_is_found(path):
     assert (fault.seq, fault.part) == (1, "identity")
 
 
+@pytest.mark.parametrize(
+    ("statement", "seq", "part"),
+    [
+        ("UPDATE counter SET reserved = '1' WHERE name = 'operations 2026-11 any'", 13, "counter"),
+        (
+            "UPDATE counter SET reserved = '1' WHERE name = 'operations 2026-11-22 any'",
+            10,
+            "counter",
+        ),  # it stands still
+        ("UPDATE counter SET settled = '18' WHERE name LIKE 'tokens%'", 13, "counter"),
+        ("DELETE FROM counter WHERE name LIKE 'tokens%'", 13, "counter"),
+        ('UPDATE consumption SET settled = \'{"tokens":"18"}\'', 13, "consumption"),
+        ('UPDATE consumption SET reserved = \'{"operations":"0","tokens":"18"}\'', 13, "consumption"),
+        ("DELETE FROM counter_family WHERE family = 'operations MONTH any'", 13, "counter family"),
+        ("UPDATE ledger_head SET zones = '[[\"UTC\",0,0]]' WHERE tenant = 'acme'", 13, "head"),
+        ("UPDATE ledger_head SET zones = NULL WHERE tenant = 'acme'", 13, "head"),
+        ("DELETE FROM identity WHERE kind = 'use'", 12, "identity"),
+    ],
+)
+def test_room_made_under_a_cap_is_found(path, statement, seq, part):
+    """L3: whatever would let more be reserved: a lower counter, more given back, a cap that counts nothing, another zone."""
+    edit(path, (statement,))
+    (fault,) = faults(path)
+    assert (fault.seq, fault.part) == (seq, part)
+
+
+def test_a_reservation_made_up_to_fit_its_rows_is_found(path):
+    """L3, B5: a record in a recomputed chain, its counters made to fit: it still passes the cap that it states."""
+    seq, _, _, body = next(row for row in records(path) if b"BUDGET_BLOCK" in row[3])
+    forged = body.replace(b"BUDGET_BLOCK", b"BUDGET_RESERVE").replace(b"HARD_CAP_EXCEEDED", b"WITHIN_CAPS")
+    forged = forged.replace(b'"BLOCK"', b'"ALLOW"')
+    state = fold.Fold(TENANT)
+    found = []
+    for number, _, _, told in records(path)[:seq]:
+        text = forged if number == seq else told
+        leaf = chain.leaf_hash(text)
+        found.append(state.add(number, leaf, chain.link(state.head.hash, number, leaf), text))
+    assert [fault and fault.seq for fault in found] == [*[None] * (seq - 1), seq]
+    assert found[-1] is not None
+    assert "does not follow" in found[-1].message
+
+
+def test_what_cannot_be_read_is_named(path):
+    """L3: a cell that holds no amounts ends the check, and says so; nothing is reserved over it."""
+    edit(path, ('UPDATE consumption SET reserved = \'{"tokens":"-1"}\'',))
+    assert [fault.part for fault in faults(path)] == ["store"]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE identity SET request_hash = CAST(x'ff' AS TEXT) WHERE id = 'op-b1'",
+        "UPDATE consumption SET cell = CAST(x'ff' AS TEXT)",
+        "UPDATE meta SET value = CAST(x'ff' AS TEXT) WHERE key = 'purpose'",
+    ],
+)
+def test_text_that_is_none_any_more_is_named(path, statement):
+    """L3: bytes that are no UTF-8, where text belongs, are a damaged file, and not a crash of the check."""
+    edit(path, (statement,))
+    assert [fault.part for fault in faults(path)] == ["store"]
+    assert "damaged" in faults(path)[0].message
+
+
 def test_erased_content_put_back_is_found(path):
     """L6: erasing is on record, so what comes back is found."""
     edit(path, ("UPDATE content SET body = ? WHERE body IS NULL", b"first"))
@@ -315,7 +406,12 @@ def cut_consistently(path, seq):
         (f"DELETE FROM identity WHERE {tenant[0]} AND seq > ?", TENANT, seq),
         (f"DELETE FROM subject WHERE {tenant[0]} AND seq > ?", TENANT, seq),
         (f"DELETE FROM blocked_proposal WHERE {tenant[0]} AND seq > ?", TENANT, seq),
-        (f"UPDATE ledger_head SET seq = ?, hash = ? WHERE {tenant[0]}", seq, stored[2], TENANT),
+        # The budgets began after it.
+        *((f"DELETE FROM {table} WHERE {tenant[0]}", TENANT) for table in ("counter", "consumption", "counter_family")),
+        (
+            f"UPDATE ledger_head SET seq = ?, hash = ?, policy_version = ?, zones = NULL WHERE {tenant[0]}",
+            *(seq, stored[2], hashed("policy-1"), TENANT),
+        ),
     )
 
 
@@ -408,13 +504,24 @@ def test_flipped_bytes_are_found_or_change_nothing(path, original, tmp_path):
         "DELETE FROM content",
         "UPDATE tenant_key SET key = zeroblob(32)",
         "DELETE FROM tenant_key",
+        "DELETE FROM counter",
+        "UPDATE counter SET reserved = '1' WHERE name LIKE 'operations%'",
+        "UPDATE counter SET reserved = '9' WHERE name LIKE 'tokens%'",
+        "UPDATE counter SET settled = '4' WHERE name LIKE 'tokens%'",
+        "UPDATE counter SET name = name || 'x'",
+        "DELETE FROM consumption",
+        "UPDATE consumption SET reserved = '{}'",
+        'UPDATE consumption SET reserved = \'{"operations":"3","tokens":"9"}\'',
+        'UPDATE consumption SET settled = \'{"tokens":"4"}\'',
+        "UPDATE consumption SET settled = '{\"tokens\":null}'",
+        "UPDATE consumption SET cell = '[]'",
     ],
 )
 def test_the_database_refuses_for_everybody(path, statement):
     """L1: append-only holds for whoever opens the file with SQLite and leaves the triggers alone."""
     before = dump(path)
     connection = apsw.Connection(str(path))
-    with pytest.raises(apsw.ConstraintError, match=r"append-only|forward|removed|bound|erased|key"):
+    with pytest.raises(apsw.ConstraintError, match=r"append-only|forward|removed|bound|erased|key|down"):
         connection.execute(statement)
     connection.close()
     assert dump(path) == before
@@ -427,6 +534,8 @@ def test_the_database_refuses_for_everybody(path, statement):
         "DELETE FROM ledger",
         "DELETE FROM identity",
         "DELETE FROM content",
+        "DELETE FROM counter",
+        "DELETE FROM consumption",
         "UPDATE tenant_key SET key = zeroblob(32)",
         "UPDATE meta SET value = 'evaluation'",
         "INSERT INTO meta VALUES ('a', 'b')",

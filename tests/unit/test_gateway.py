@@ -149,6 +149,24 @@ def test_sealed_values_reach_no_record():
         assert all(b"4711" not in record.body for record in wb.reader.records("acme"))
 
 
+def test_sealed_values_are_content():
+    """L3, L6: the record points to content that is there, whoever sealed it, so that the ledger verifies; it can be erased."""
+    seal = Custom("sealer", lambda *_: ValidatorResult("sealer", Verdict.WARN, "SEEN", {"a": [{"b": Sealed("4711")}]}))
+    shapeless = context()["proposal"] | {"evidence": ["the customer, on the phone"]}
+    with _open(seal) as wb:
+        decision = wb.gate(context(proposal=shapeless))
+        (failure,) = decision.results[1].details["failures"]
+        hashes = {
+            decision.results[4].details["a"][0]["b"]["content_hash"]: b'"4711"',
+            failure["reference"]["content_hash"]: b'"the customer, on the phone"',
+        }
+        assert {named: wb.reader.content("acme", named) for named in hashes} == hashes
+        assert wb.verify().ok
+        wb.erase_content(list(hashes), by=Principal(id="maria", person=True), reason="asked for", tenant_id="acme")
+        assert wb.verify().ok
+        assert not any(b"4711" in (body or b"") for _, body in wb.reader.contents("acme"))
+
+
 class TestFactsAndWhoMayStateThem:
     """Z5: trust, snapshots and times are facts; class, action type and target come from the registered operation."""
 
@@ -226,7 +244,7 @@ class TestRequestIdentity:
 
     @staticmethod
     def _hashes(wb, made):
-        admitted = wb._executor.admit(made)
+        admitted = wb._executor._admission.admit(made)
         return admitted.identified.request_hash, admitted.identified.proposal_hash
 
     def test_key_order_and_number_spelling_do_not_matter(self):
@@ -263,7 +281,7 @@ class TestRequestIdentity:
 
 def test_a_struct_and_its_json_are_the_same_request():
     with weighbridge() as wb:
-        admitted = wb._executor.admit(context(validation_run_id="run-1"))
+        admitted = wb._executor._admission.admit(context(validation_run_id="run-1"))
         first = wb.gate(context(validation_run_id="run-1"))
         struct = msgspec.structs.replace(
             admitted.context,
@@ -305,7 +323,7 @@ class TestCustomResults:
         """G4: what a validator keeps of its result changes nothing that is recorded."""
         kept = {"seen": [1]}
         with _open(Custom("odd", lambda *_: ValidatorResult("odd", Verdict.ALLOW, "FINE", kept))) as wb:
-            admitted = wb._executor.admit(context())
+            admitted = wb._executor._admission.admit(context())
             judged = wb._gateway.judge(admitted.context, admitted.engine)
         kept["seen"].append(2)
         assert judged[4].details == {"seen": [1]}

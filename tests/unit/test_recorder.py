@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from tests.samples import context, weighbridge
+from tests.samples import blocked_context, context, weighbridge
 from weighbridge.errors import IdempotencyConflict, Refusal, StoreError, WeighbridgeError
 from weighbridge.ledger.submission import Submission
 
@@ -116,7 +116,7 @@ def test_a_conflict_is_no_refusal(failing):
 
 def test_many_answer_each_for_itself(failing):
     """Rule 7: what is wrong with one is its own; the rest is done."""
-    answers = failing.gate_many(
+    answers = failing.answer_many(
         [
             context(validation_run_id="a"),
             {"choke_point": "NOWHERE"},
@@ -147,7 +147,7 @@ def test_an_interrupt_forgets_no_refusal(failing, many):
         failing.gate(context())
     failing.failing.error = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
-        failing.gate_many([context()]) if many else failing.gate(context())
+        failing.answer_many([context()]) if many else failing.gate(context())
     assert failing._recorder.refusals("acme") == {"LEDGER_WRITE_FAILED": 1}
 
 
@@ -160,7 +160,9 @@ def test_content_that_one_tenant_has_is_not_another_tenants(failing):
 
 def test_a_replay_in_the_store_keeps_what_is_to_be_told(failing):
     """G2: two callers race, one finds the other's record; the refusals wait for a record that tells of them."""
-    submission = failing._executor.submission(failing._executor.admit(context(validation_run_id="run-1")))
+    submission = failing._executor._admission.submission(
+        failing._executor._admission.admit(context(validation_run_id="run-1"))
+    )
     failing._recorder.record(submission)
     failing.failing.error = StoreError("disk full")
     with pytest.raises(Refusal):
@@ -173,7 +175,25 @@ def test_a_replay_in_the_store_keeps_what_is_to_be_told(failing):
 
 def test_content_that_is_stored_is_not_handed_over_again(failing):
     """L6: stored once; what a recorder knows to be there costs nothing more."""
-    submission = failing._executor.submission(failing._executor.admit(context()))
+    submission = failing._executor._admission.submission(failing._executor._admission.admit(context()))
     assert failing._recorder._completed(submission).contents == submission.contents
     failing._recorder.record(submission)
     assert failing._recorder._completed(submission).contents == ()
+
+
+def test_content_that_no_record_named_is_not_taken_for_stored(failing):
+    """L6, B11: the reason for a reservation that a gate kept from being asked for was not written."""
+    admission = failing._executor._admission
+
+    def asked(made):
+        return admission.operation_submission(admission.asked(made | {"budget": {"justification": "why"}}), "asked")
+
+    def written(operation_id):
+        again = asked(context(operation_id=operation_id))
+        return again.reservation.justification in dict(failing._recorder._completed(again).contents)
+
+    failing._recorder.record(asked(blocked_context(operation_id="op-1")))
+    assert written("op-1")
+    failing._recorder.record(asked(context(operation_id="op-2")))
+    assert not written("op-2")
+    assert failing.verify().ok

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.samples import NOW_MS, Clock, blocked_context, context, policy, weighbridge
+from tests.samples import NOW_MS, Clock, blocked_context, cap, context, policy, weighbridge
 from weighbridge.domain.context import Role
 from weighbridge.domain.principal import Principal
 from weighbridge.domain.verdict import Verdict
@@ -427,7 +427,7 @@ def test_a_store_that_cannot_be_read_is_a_refusal(monkeypatch, asked):
         monkeypatch.setattr(wb._reader, asked, fail)
         with pytest.raises(Refusal, match="LEDGER_WRITE_FAILED"):
             wb.gate(made)
-        assert [type(answer) for answer in wb.gate_many([made])] == [Refusal]
+        assert [type(answer) for answer in wb.answer_many([made])] == [Refusal]
         assert wb._recorder.refusals("acme") == {"LEDGER_WRITE_FAILED": 2}
 
 
@@ -573,12 +573,146 @@ def test_nobody_uses_the_authorisation_they_gave(behind):
         wb.gate(blocked_context(validation_run_id="run-1"))
         wb.authorise_retry("run-1", by=PERSON, reason="let me try", expires_at=TOMORROW)
         if behind == "principal":
-            wb._executor._principal = Principal(id="maria", tenant_id="acme")
+            wb._executor._admission._principal = Principal(id="maria", tenant_id="acme")
             own = wb.gate(blocked_context(validation_run_id="run-2"))
-            wb._executor._principal = Principal(id="local")
+            wb._executor._admission._principal = Principal(id="local")
         else:
             own = wb.gate(blocked_context(validation_run_id="run-2", actor={"id": "maria", "role": "agent"}))
         other = wb.gate(blocked_context(validation_run_id="run-3"))
         assert wb.verify().ok
     assert [finding.reason for finding in own.findings] == ["RETRY_NOT_AUTHORISED"]
     assert other.findings == ()
+
+
+NOTE: dict[str, Any] = {
+    "tenant_id": "acme",
+    "account_id": "a-1",
+    "plan_id": "p-1",
+    "budget": {"operation": "crm.note"},
+}
+
+
+class TestBudget:
+    """What a host sees of budgets."""
+
+    RULES = policy(budgets={"caps": [cap("day", "2/day"), cap("tokens", "1k tokens/day", settlement=True)]})
+
+    def _note(self, operation_id, **changes):
+        budget = NOTE["budget"] | {"amounts": {"tokens": 100}}
+        return NOTE | {"operation_id": operation_id, "budget": budget} | changes
+
+    def test_it_is_one_story(self):
+        """L2, L4: from the operation, the account or the plan: reserved, used, settled, in order."""
+        with weighbridge(policy=self.RULES) as wb:
+            wb.reserve(self._note("op-1"))
+            assert wb.report_usage("op-1", {"tokens": 40}, tenant_id="acme").operation_id == "op-1"
+            for asked in ("op-1", "a-1", "p-1"):
+                types = [entry.type for entry in wb.why(asked, "acme").entries]
+                assert [one for one in types if one != "POLICY_ACTIVATED"] == [
+                    "BUDGET_RESERVE",
+                    "USAGE_REPORTED",
+                    "BUDGET_SETTLE",
+                ]
+            assert [one["enforcement"] for one in _events(wb) if one["type"].startswith("BUDGET")] == ["asked"] * 2
+
+    def test_a_block_says_why_in_the_ledger_alone(self):
+        """L4, B10: which caps, what they held, what was asked for."""
+        with weighbridge(policy=self.RULES) as wb:
+            for number in range(3):
+                wb.reserve(self._note(f"op-{number}"))
+            blocked = next(one for one in _events(wb) if one["type"] == "BUDGET_BLOCK")
+        assert (blocked["operation"], blocked["cost_class"], blocked["reason"]) == (
+            "crm.note",
+            "CHEAP",
+            "HARD_CAP_EXCEEDED",
+        )
+        assert blocked["amounts"] == {"operations": "1", "tokens": "100"}
+        assert [(one["cap"], one["usage_before"], one["hard_cap"], one["verdict"]) for one in blocked["caps"]] == [
+            ("day", "2", "2", "BLOCK"),
+            ("tokens", "200", "1000", "ALLOW"),
+        ]
+
+    def test_without_holding_up_a_loop(self):
+        """B5: asynchronous callers share commits; of ten under a cap of two, two."""
+
+        async def main():
+            return await asyncio.gather(*(wb.reserve_async(self._note(f"op-{number}")) for number in range(10)))
+
+        with weighbridge(policy=self.RULES) as wb:
+            answers = asyncio.run(main())
+        assert sum(answer.verdict is Verdict.ALLOW for answer in answers) == 2
+
+    def test_the_clock_decides_the_period(self):
+        """B9: a supplied time is refused where we enforce, and marked where we evaluate."""
+        with weighbridge(policy=self.RULES) as wb:
+            with pytest.raises(SuppliedTimeRefused):
+                wb.reserve(self._note("op-1", evaluation_time="2026-11-21T10:00:00Z"))
+            (answer,) = wb.answer_many([self._note("op-1", evaluation_time="2026-11-21T10:00:00Z")])
+            assert isinstance(answer, SuppliedTimeRefused)
+        with weighbridge(policy=self.RULES, purpose="evaluation") as wb:
+            answer = wb.reserve(self._note("op-1", evaluation_time="2026-11-21T10:00:00Z"))
+            assert answer.budget.period == {"DAY": "2026-11-21", "MONTH": "2026-11"}
+            assert _events(wb)[-1]["time_source"] == "supplied"
+
+    def test_a_clock_that_steps_back_is_a_block(self):
+        """B9: nobody spends yesterday's budget again."""
+        clock = Clock()
+        with weighbridge(policy=self.RULES, clock=clock) as wb:
+            wb.reserve(self._note("op-1"))
+            clock.now_ms -= 86_400_000
+            answer = wb.reserve(self._note("op-2"))
+            assert (answer.verdict, answer.reasons) == (Verdict.BLOCK, ("CLOCK_STEPPED_BACK",))
+            assert wb.verify().ok
+
+    def test_no_tenant_reaches_another(self):
+        """L5: neither to spend nor to report."""
+        bound = Principal(id="svc", tenant_id="acme")
+        with weighbridge(policy=self.RULES, principal=bound) as wb:
+            wb.reserve(self._note("op-1"))
+            with pytest.raises(TenantMismatch):
+                wb.reserve(self._note("op-2", tenant_id="other"))
+            with pytest.raises(TenantMismatch):
+                wb.report_usage("op-1", {"tokens": 1}, tenant_id="other")
+            assert wb.report_usage("op-1", {"tokens": 1}).operation_id == "op-1"
+            with pytest.raises(TenantMismatch):
+                wb.reader.counter("other", "operations 2026-11-22 any")
+
+    def test_a_tenant_has_its_own_counters(self):
+        """B2, L5: a cap in the base policy holds for each tenant separately."""
+        with weighbridge(policy=self.RULES) as wb:
+            answers = [
+                wb.reserve(self._note(f"op-{n}", tenant_id=name)) for name in ("acme", "other") for n in range(3)
+            ]
+        assert [answer.verdict.value for answer in answers] == ["ALLOW", "ALLOW", "BLOCK"] * 2
+
+    def test_there_is_nothing_of_a_reservation_alone_to_judge_again(self):
+        """G4: replay is of runs; beside one, the run is judged again and is equal."""
+        with weighbridge(policy=self.RULES) as wb:
+            wb.reserve(self._note("op-1"))
+            budget = {"amounts": {"tokens": 1}}
+            wb.reserve(context(operation_id="op-2", budget=budget))
+            assert list(wb.replay("op-1", "acme")) == []
+            assert [run.outcome.value for run in wb.replay("op-2", "acme")] == ["EQUAL"]
+
+
+class TestWhyBudgetsBlock:
+    """B10, B12: what is missing is on record, and read back with the decision."""
+
+    def test_a_model_without_a_price(self):
+        prices = {"currency": "USD", "models": {"m1": {"input": "$1/1M tokens", "output": "$1/1M tokens"}}}
+        with weighbridge(policy=policy(budgets={"caps": [cap("money", "$1/day")], "prices": prices})) as wb:
+            call = {"operation": "crm.note", "tokens": {"input": 1, "output": 1, "model": "m2"}}
+            asked = {"tenant_id": "acme", "operation_id": "op-1", "budget": call}
+            made, again = wb.reserve(asked), wb.reserve(asked)
+            unpriced = {"cause": "MODEL_UNKNOWN", "model": "m2", "closest": "m1"}
+            assert made.budget.unpriced == again.budget.unpriced == unpriced
+            assert [one["unpriced"] for one in _events(wb) if one["type"] == "BUDGET_BLOCK"] == [unpriced]
+            assert wb.verify().ok
+
+    def test_an_operation_that_resembles_a_known_one(self):
+        with weighbridge() as wb:
+            wb.operation("mail.send", cost="CHEAP")(lambda: None)
+            for asked, closest in (("mail.sent", "mail.send"), ("crm.notes", "crm.note")):
+                decision = wb.reserve({"tenant_id": "acme", "budget": {"operation": asked}})
+                assert decision.budget.findings[0].details == {"operation": asked, "closest": closest}
+            assert wb.verify().ok

@@ -3,8 +3,8 @@
 Commands parse and print; what they do is the library's. Each one loads what it needs when it is called, so that `--help`
 answers at once.
 
-Exit codes: 0 done, 1 the world is bad (a store, a disk), 2 usage, 3 some lines were bad, 4 does not verify, 11 something is
-blocked, 130 interrupted, 141 the reader has gone.
+Exit codes: 0 done, 1 the world is bad (a store, a disk), 2 usage, 3 some lines were bad, 4 does not verify or add up, 11
+something is blocked, 130 interrupted, 141 the reader has gone.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from weighbridge.cli import demo, evaluate, ledger, output, policy, replay, why
+from weighbridge.cli import budget, demo, evaluate, ledger, output, policy, prices, replay, why
 from weighbridge.errors import WeighbridgeError
 
 
@@ -81,7 +81,9 @@ app.command("demo")(demo.demo)
 app.command("evaluate")(evaluate.evaluate)
 app.command("why")(why.why)
 app.command("replay")(replay.replay)
+app.add_typer(budget.app, name="budget")
 app.add_typer(policy.app, name="policy")
+app.add_typer(prices.app, name="prices")
 app.add_typer(ledger.app, name="ledger")
 
 

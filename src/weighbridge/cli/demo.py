@@ -1,4 +1,4 @@
-"""`weighbridge demo`: three renewals on a store of their own, told in about a screen, and the commands to look closer."""
+"""`weighbridge demo`: three renewals and a budget on a store of their own, told in a screen, and how to look closer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from weighbridge.cli import output
-from weighbridge.cli.stores import tenant_or_default
+from weighbridge.cli.stores import require_no_folder, tenant_or_default
 from weighbridge.errors import LedgerCorrupt
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def demo(
     store: Annotated[str, typer.Option(help="Where it is recorded; kept, and added to the next time.")] = STORE,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines instead of a screen to read.")] = False,
 ) -> None:
-    """Let an agent work on three renewals: one offer is allowed, one warned of, one blocked.
+    """Let an agent work on three renewals: one offer is allowed, one warned of, one blocked, and a budget runs out.
 
     Everything happens on this machine, with made-up accounts. Running it again adds to the same ledger, because a ledger is
     not something one starts anew.
@@ -33,11 +33,12 @@ def demo(
     from weighbridge.examples import renewals
     from weighbridge.policy.loader import load_policy
 
+    require_no_folder(store)
     tenant = tenant_or_default(None)
     around = wiring.system_surroundings()
     document = load_policy(renewals.policy_text(), "renewals.yaml")
     with wiring.open(document, store, surroundings=around) as wb:
-        # A proposal that was blocked before is not judged again without leave (G8): another run, other renewals.
+        # A proposal that was blocked before is not judged again without leave (G8): another run, other renewals and another plan.
         first = FIRST_RENEWAL + wb.reader.head(tenant).seq
         told = renewals.tell(wb, tenant=tenant, now_ms=around.clock_ms(), first_number=first)
         checked = wb.verify(tenant)
@@ -54,10 +55,11 @@ def _line(told: Told, store: str) -> dict[str, Any]:
     return {
         "account": told.account.name,
         "renewal_id": told.renewal_id,
-        "discount_percent": told.account.discount_percent,
+        "operation": told.decision.operation,
+        "wish": told.wish,
         "verdict": told.decision.verdict.value,
         "reasons": list(told.decision.reasons),
-        "offer_made": told.offer_made,
+        "done": told.done,
         "operation_id": told.decision.operation_id,
         "seq": told.decision.record.seq,
         "store": store,
@@ -70,13 +72,15 @@ def _show(told: list[Told], store: str, blocked: Story, records: int) -> None:
     from weighbridge.cli.why import show_answer
 
     screen = output.console()
-    screen.print("Three renewals, one agent, one policy. Every call is weighed before it is made.\n")
-    made = output.table("Account", "The agent offers", "Verdict", "Because", "CRM")
+    screen.print("Three renewals, one agent, one policy. Every call is weighed, and paid for, before it is made.")
+    made = output.table("Account", "The agent wants", "Verdict", "Because", "Done")
+    account = None
     for one in told:
         verdict = one.decision.verdict.value
-        offer = f"{one.account.discount_percent} % on {one.renewal_id}"
-        written = "offer made" if one.offer_made else "not called"
-        made.add_row(one.account.name, offer, Text(verdict, style=output.STYLES[verdict]), _because(one), written)
+        name, account = "" if one.account.name == account else one.account.name, one.account.name
+        made.add_row(
+            name, one.wish, Text(verdict, style=output.STYLES[verdict]), _because(one), "yes" if one.done else "no"
+        )
     screen.print(made)
     option = f"--store {shlex.quote(store)}"
     call = output.program()
@@ -86,13 +90,19 @@ def _show(told: list[Told], store: str, blocked: Story, records: int) -> None:
         f"\nAll of it is on record in {store}: {records} records, and they verify. Ask it yourself:", soft_wrap=True
     )
     for one in told:
-        screen.print(f"  {call} why {one.decision.operation_id} {option}", soft_wrap=True)
+        if one.decision.verdict.value != "ALLOW" and one.decision.operation_id != blocked.asked:
+            screen.print(f"  {call} why {one.decision.operation_id} {option}", soft_wrap=True)
+    screen.print(f"  {call} budget show {option}", soft_wrap=True)
     screen.print(f"  {call} ledger tail {option}", soft_wrap=True)
 
 
 def _because(told: Told) -> str:
-    """Return the sentences of what stands out, each once, though two choke points found it."""
-    from weighbridge.cli.evaluate import sentences
+    """Return the sentences of what stands out; where nothing does, how far its caps are used."""
+    from weighbridge.budgets.sentences import of_text
+    from weighbridge.cli.evaluate_answers import sentences
 
-    found = dict.fromkeys(sentence for gate in told.decision.gates for sentence in sentences(gate))
-    return "\n".join(found) or "the data is fresh, the renewal is open, the offer within the limit"
+    said = sentences(told.decision)
+    if not said and told.decision.budget is not None:
+        caps = told.decision.budget.caps
+        said = [f"cap `{cap.cap}`: {of_text(cap.usage_after or 0, cap.hard_cap, cap.unit)} used" for cap in caps]
+    return "\n".join(said)

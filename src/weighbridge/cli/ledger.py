@@ -14,19 +14,21 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, NamedTuple, cast
 
 import typer
 
 from weighbridge.cli import output
-from weighbridge.cli.stores import JsonOption, StoreOption, TenantOption, reading, tenant_or_default
+from weighbridge.cli.stores import EMPTY, JsonOption, StoreOption, TenantOption, reading, tenant_or_default
 from weighbridge.errors import LedgerCorrupt, NotFound, StoreError, UsageError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from weighbridge.ledger.record import Record
+    from weighbridge.ledger.record import Event, Record
     from weighbridge.storage.audit import Audit
     from weighbridge.storage.reading import StoredRecord
     from weighbridge.verify import ExportReport
@@ -34,7 +36,8 @@ if TYPE_CHECKING:
 FOLLOW_PAUSE_S = 0.5
 FAULTS_SHOWN_MAX = 10
 ID_WIDTH = 36  # of a UUID
-WHAT_WIDTH = 20
+SEQ_WIDTH, VERDICT_WIDTH, WHAT_WIDTH = 6, 5, 20
+PORTION = 256  # records that are laid out together
 
 _SQLITE_MAGIC = b"SQLite format 3\x00"
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -322,9 +325,11 @@ def tail(
         shown = max(0, reader.head(tenant_id).seq - count)
         try:
             while True:
-                for stored in reader.records(tenant_id, shown + 1):
-                    _show_record(stored, lines=lines)
-                    shown = stored.seq
+                for some in _portions(reader.records(tenant_id, shown + 1)):
+                    _show_records(some, lines=lines)
+                    shown = some[-1].seq
+                if not lines and not shown and not reader.tenants():
+                    output.note(EMPTY)
                 if not follow:
                     return
                 time.sleep(FOLLOW_PAUSE_S)
@@ -341,38 +346,48 @@ def show(
     as_json: JsonOption = None,
 ) -> None:
     """Show one record with everything in it."""
-    with reading(store) as reader:
-        tenant_id = tenant_or_default(tenant, reader)
-        stored = reader.record(tenant_id, seq)
-        last = reader.head(tenant_id).seq
-    if stored is None:
-        raise NotFound(f"tenant `{tenant_id}` has no record {seq}; the last one is {last}")
-    if output.wants_json(as_json):
-        _show_record(stored, lines=True)
-        return
     from weighbridge.cli.why import timeline
     from weighbridge.ledger.story import story_of
 
+    lines = output.wants_json(as_json)
+    with reading(store) as reader:
+        tenant_id = tenant_or_default(tenant, reader)
+        stored = reader.record(tenant_id, seq)
+        if stored is None:
+            last = reader.head(tenant_id).seq
+            hint = f"the last one is {last}" if last or reader.tenants() else EMPTY
+            raise NotFound(f"tenant `{tenant_id}` has no record {seq}; {hint}")
+        story = None if lines else story_of(reader, tenant_id, "", [stored.body])
+    if story is None:
+        output.write_json([_line(stored)])
+        return
     screen = output.console()
-    screen.print(timeline(story_of(tenant_id, "", [stored.body]).entries, screen.width))
+    screen.print(timeline(story.entries, screen.width))
     screen.print(f"hash {stored.hash.hex()}", soft_wrap=True, style="dim")
 
 
-def _show_record(stored: StoredRecord, *, lines: bool) -> None:
+def _portions(records: Iterator[StoredRecord]) -> Iterator[list[StoredRecord]]:
+    while some := list(islice(records, PORTION)):
+        yield some
+
+
+def _show_records(some: list[StoredRecord], *, lines: bool) -> None:
     from weighbridge.ledger.record import decode
 
-    record = decode(stored.body)
     if lines:
-        import msgspec
+        output.write_json(_line(stored) for stored in some)
+        return
+    seen = [(stored.seq, glance(decode(stored.body))) for stored in some]
+    screen = output.console()
+    screen.print(output.best(screen.width, [partial(_glances, seen, layout) for layout in _LAYOUTS]))
+    output.flush()
 
-        body = msgspec.Raw(stored.body)  # the bytes that were hashed, as they are
-        output.write_json(
-            [{"seq": stored.seq, "leaf": stored.leaf_hash.hex(), "hash": stored.hash.hex(), "record": body}]
-        )
-    else:
-        screen = output.console()
-        screen.print(_glance_row(stored.seq, glance(record), screen.width))
-        output.flush()
+
+def _line(stored: StoredRecord) -> dict[str, Any]:
+    import msgspec
+
+    body = msgspec.Raw(stored.body)  # the bytes that were hashed, as they are
+    return {"seq": stored.seq, "leaf": stored.leaf_hash.hex(), "hash": stored.hash.hex(), "record": body}
 
 
 class Glance(NamedTuple):
@@ -388,22 +403,19 @@ class Glance(NamedTuple):
 def glance(record: Record) -> Glance:
     """Return what a record is about."""
     from weighbridge.domain.verdict import Verdict, strictest
-    from weighbridge.ledger.record import events
+    from weighbridge.ledger.record import BUDGET_DECISIONS, events
 
     told = list(events(record))
-    judged = [event for event in told if event.type in {"VALIDATOR_RUN", "VALIDATOR_RUN_SUMMARY"}]
-    verdicts = [Verdict(event.fields["result"]) for event in judged if event.type == "VALIDATOR_RUN_SUMMARY"]
-    reasons = [found["reason"] for event in judged for found in event.fields.get("findings", ())]
-    reasons += [
-        event.fields["reason"]
-        for event in judged
-        if event.type == "VALIDATOR_RUN" and event.fields["result"] != "ALLOW"
-    ]
+    judging = {"VALIDATOR_RUN", "VALIDATOR_RUN_SUMMARY", *BUDGET_DECISIONS}
+    judged = [event for event in told if event.type in judging]
+    verdicts = [Verdict(event.fields["result"]) for event in judged if event.type != "VALIDATOR_RUN"]
+    reasons = [reason for event in judged for reason in _reasons(event)]
     first = (judged[-1:] or told[-1:])[0].fields
     what = str(first.get("operation") or first.get("target_id") or "")
     if not judged:
-        state = str(first.get("state") or first.get("outcome") or "")
-        reasons = [told[-1].type, *([] if told[-1].type.endswith(state) else [state])]
+        reasons = _facts(told)
+    if not reasons and judged and judged[-1].type in BUDGET_DECISIONS:
+        reasons = [_reserved(judged[-1])]
     identity = first.get("operation_id") or first.get("validation_run_id") or ""
     verdict = strictest(verdicts).value if verdicts else ""
     return Glance(
@@ -411,26 +423,67 @@ def glance(record: Record) -> Glance:
     )
 
 
-def _glance_row(seq: int, seen: Glance, width: int) -> Table:
-    """Return a row that lines up with every other one of its kind; an id is in one piece wherever the screen has room for it."""
-    from rich.table import Table
+def _reasons(event: Event) -> Iterator[str]:
+    """Yield the reasons of a judging event that are no ALLOW, with the caps that gave them."""
+    said = event.fields
+    yield from (found["reason"] for found in said.get("findings", ()))
+    if said["result"] == "ALLOW" or event.type == "VALIDATOR_RUN_SUMMARY":
+        return
+    caps = [f"`{cap['cap']}`" for cap in said.get("caps", ()) if cap["verdict"] == said["result"]]
+    if said["reason"] not in {found["reason"] for found in said.get("findings", ())}:
+        yield f"{said['reason']} {' '.join(caps)}" if caps else said["reason"]
+
+
+def _facts(told: Sequence[Event]) -> list[str]:
+    """Return what a record says that is no decision: what happened, and how it ended."""
+    types = list(dict.fromkeys(event.type for event in told))
+    states = [str(event.fields.get("state") or event.fields.get("outcome") or "") for event in told]
+    said = [*types, *(state for state in states if state and not any(name.endswith(state) for name in types))]
+    return [*said, *(["overrun"] if any("overrun" in event.fields for event in told) else [])]
+
+
+def _reserved(event: Event) -> str:
+    from weighbridge.budgets.sentences import amounts_text
+    from weighbridge.domain.amounts import from_text
+
+    return amounts_text(from_text(event.fields["amounts"]), event.fields.get("assumed", ()))
+
+
+class _Layout(NamedTuple):
+    """How records are laid out: ids in a column of their own, of a width, or below the rest; what was said on several lines."""
+
+    apart: bool
+    id_width: int = 0
+    broken: bool = False
+
+
+_LAYOUTS = (
+    _Layout(apart=True, id_width=ID_WIDTH),
+    _Layout(apart=True),
+    _Layout(apart=True, broken=True),
+    _Layout(apart=False),
+    _Layout(apart=False, broken=True),
+)
+
+
+def _glances(some: list[tuple[int, Glance]], layout: _Layout) -> Table:
+    """Return records one a line, or one a paragraph; an id is in one piece wherever the screen has room for it."""
     from rich.text import Text
 
-    apart = width >= output.WIDTH_WIDE and len(seen.identity) <= ID_WIDTH and len(seen.what) <= WHAT_WIDTH
-    style = output.STYLES.get(seen.verdict, "")
-    what, why = Text(output.safe(seen.what)), Text(output.safe(seen.why), style=style)
-    identity = Text(output.safe(seen.identity), style="dim")
-    cells = [Text(f"{seq:>6}"), Text(output.instant(seen.at)), Text(f"{seen.verdict:<5}", style=style)]
-    made = Table.grid(padding=(0, 2, 0, 0))
-    for cell in cells:
-        made.add_column(no_wrap=True, min_width=cell.cell_len)
-    if apart:
-        made.add_column(min_width=WHAT_WIDTH, overflow="fold")
-        made.add_column(min_width=ID_WIDTH, overflow="fold")
-        made.add_column(overflow="fold")
-        cells += [what, identity, why]
-    else:
-        made.add_column(overflow="fold")
-        cells.append(Text("\n").join(part for part in (Text("  ").join(p for p in (what, why) if p), identity) if part))
-    made.add_row(*cells)
+    made = output.grid()
+    for width in (SEQ_WIDTH, 0, VERDICT_WIDTH):
+        made.add_column(no_wrap=True, min_width=width, overflow="fold")
+    for width in (WHAT_WIDTH, layout.id_width, 0) if layout.apart else (0,):
+        made.add_column(no_wrap=True, min_width=width, overflow="fold")
+    for seq, seen in some:
+        style = output.STYLES.get(seen.verdict, "")
+        said = output.safe(seen.why)
+        why = Text(said.replace(", ", ",\n") if layout.broken else said, style=style)
+        what, identity = Text(output.safe(seen.what)), Text(output.safe(seen.identity), style="dim")
+        cells = [Text(f"{seq:>{SEQ_WIDTH}}"), Text(output.instant(seen.at)), Text(seen.verdict, style=style)]
+        if layout.apart:
+            made.add_row(*cells, what, identity, why)
+            continue
+        beside = Text("  ").join(part for part in (what, why) if part)
+        made.add_row(*cells, Text("\n").join(part for part in (beside, identity) if part))
     return made

@@ -13,11 +13,12 @@ import sys
 import uuid
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
 from weighbridge import canonical
+from weighbridge.admission import with_exact_amounts
 from weighbridge.domain.json_text import parse_strict
 from weighbridge.errors import ContextError, UsageError, WeighbridgeError
 
@@ -157,7 +158,7 @@ class Identifier:
         self._seen: Counter[bytes] = Counter()
 
     def context(self, data: bytes) -> dict[str, Any]:
-        """Return the context on a line, with a ``validation_run_id``.
+        """Return the context on a line, with a ``validation_run_id``, or an ``operation_id`` where it asks the budget.
 
         Raises:
             ContextError: the line is no JSON object, or no strict one.
@@ -166,11 +167,36 @@ class Identifier:
         document = parse_strict(data)
         if not isinstance(document, dict):
             raise ContextError("", f"is {_kind(document)}, not an object; one context stands on one line")
+        if "budget" in document:
+            return self._with_operation(document | {"budget": with_exact_amounts(document["budget"])})
         if document.get("validation_run_id") is None:
-            digest = hashlib.sha256(self._salt + b"\0" + canonical.encode(document)).digest()
-            document["validation_run_id"] = derived_id(digest, self._seen[digest])
-            self._seen[digest] += 1
+            document["validation_run_id"] = self._derived(document)
         return document
+
+    def _with_operation(self, document: dict[str, Any]) -> dict[str, Any]:
+        """Return a request for the budget with its operation id (B6), and the id of the run beside it, which follows from it."""
+        run_id = document.get("validation_run_id")
+        if document.get("operation_id") is None:
+            # G3: a run id that was stated is stated for one request, so the line twice is that request twice.
+            stated = run_id is not None
+            document["operation_id"] = derived_id(self._digest(document), 0) if stated else self._derived(document)
+        if run_id is None and "choke_point" in document:
+            document["validation_run_id"] = f"{document['operation_id']}:{document['choke_point']}"
+        return document
+
+    def _derived(self, document: dict[str, Any]) -> str:
+        digest = self._digest(document)
+        occurrence = self._seen[digest]
+        self._seen[digest] += 1
+        return derived_id(digest, occurrence)
+
+    def _digest(self, document: dict[str, Any]) -> bytes:
+        return hashlib.sha256(self._salt + b"\0" + canonical.encode(document)).digest()
+
+
+def identity_of(document: Mapping[str, Any]) -> Any:
+    """Return the id that a context is answered under: the operation's where it asks the budget, else the run's."""
+    return document["operation_id" if "budget" in document else "validation_run_id"]
 
 
 def derived_id(digest: bytes, occurrence: int) -> str:

@@ -12,7 +12,7 @@ import shlex
 import shutil
 import sys
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,7 @@ OK = 0
 FAILED = 1  # the world is bad: a store that cannot be opened or written
 USAGE = 2
 BAD_LINES = 3
-NOT_PROVED = 4  # a ledger does not verify, or a run judged again comes out differently
+NOT_PROVED = 4  # a ledger does not verify, a counter is not its sum, or a run judged again comes out differently
 BLOCKED = 11
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 PIPE_CLOSED = 141  # 128 + SIGPIPE
@@ -115,10 +115,18 @@ def console(*, error: bool = False) -> Console:
 
         def print(self, *objects: Any, **options: Any) -> None:
             with contextlib.suppress(OSError) if error else writing():  # nobody could be told that nobody can be told
-                super().print(*objects, **options)
+                if watched:
+                    super().print(*objects, **options)
+                    return
+                with self.capture() as made:
+                    super().print(*objects, **options)
+                # Cells are filled up with blanks, which nobody wants in a file.
+                self.file.write("".join(f"{line.rstrip(' ')}\n" for line in made.get().removesuffix("\n").split("\n")))
+                self.file.flush()
 
     stream = sys.stderr if error else sys.stdout
-    width = None if stream.isatty() else WIDTH_PIPED
+    watched = stream.isatty()
+    width = None if watched else WIDTH_PIPED
     return Screen(file=stream, width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
 
 
@@ -131,6 +139,44 @@ def table(*columns: str, title: str | None = None) -> Table:
     for column in columns:
         made.add_column(column, overflow="fold", no_wrap=column in WHOLE)
     return made
+
+
+def grid() -> Table:
+    """Return an empty table without lines and headings."""
+    from rich.table import Table
+
+    return Table.grid(padding=(0, 2, 0, 0))
+
+
+def best(width: int, layouts: Sequence[Callable[[], Table]]) -> Table:
+    """Return the first layout of a table that fits, else the last, in which then everything may be broken.
+
+    A table fits where every line of a column without wrapping is in one piece, and every word of the others. Nothing is ever
+    cropped: an amount that loses digits is another amount.
+    """
+    for layout in layouts[:-1]:
+        made = layout()
+        if _width(made) <= width:
+            return made
+    made = layouts[-1]()
+    if _width(made) <= width:
+        return made
+    for column in made.columns:
+        column.no_wrap, column.overflow, column.min_width = False, "fold", None
+    return made
+
+
+def _width(made: Table) -> int:
+    """Return how wide a table is at least, laid out as `table` or `grid` do it."""
+    from rich.cells import cell_len
+
+    widths = []
+    for column in made.columns:
+        cells = [str(cell) for cell in (column.header, *column.cells)]  # of a `Text`, what it says
+        parts = (part for cell in cells for part in (cell.split("\n") if column.no_wrap else cell.split()))
+        widths.append(max([column.min_width or 0, *map(cell_len, parts)]))
+    between, edges = (3, 2) if made.box else (2, 0)
+    return sum(widths) + between * (len(widths) - 1) + edges
 
 
 @contextlib.contextmanager

@@ -52,6 +52,7 @@ def check(
 
 def _check(name: str, text: bytes, *, as_json: bool) -> int:
     """Report on one policy and return the number of mistakes."""
+    from weighbridge.policy.budget_notes import budget_notes
     from weighbridge.policy.loader import load_policy
 
     try:
@@ -67,6 +68,8 @@ def _check(name: str, text: bytes, *, as_json: bool) -> int:
     _say(f"{_source(name)}: no mistakes")
     for tenant, version in versions.items():
         _say(f"  policy_version {version}  {'base' if tenant is None else f'tenant {tenant}'}")
+    for note in budget_notes(document.effective(None)):
+        _say(f"  note: {note}")
     return 0
 
 

@@ -56,7 +56,7 @@ def replay(
                 advance(one.seq, outcomes.total())
     if not lines and shown.row_count:
         output.console().print(shown)
-    _summarise(outcomes, tenant_id, to_error=lines)
+    _summarise(outcomes, tenant_id, identity, to_error=lines)
     raise typer.Exit(output.NOT_PROVED if outcomes["DIFFERENT"] or outcomes["DIFFERENT_ENGINE"] else output.OK)
 
 
@@ -77,9 +77,15 @@ def _row(one: RunReplay) -> tuple[str, ...]:
     return output.safe(one.validation_run_id), str(one.seq), one.verdict, one.outcome.value, output.safe(which)
 
 
-def _summarise(outcomes: Counter[str], tenant_id: str, *, to_error: bool) -> None:
+def _summarise(outcomes: Counter[str], tenant_id: str, identity: str | None, *, to_error: bool) -> None:
     screen = output.console(error=to_error)
-    if not outcomes:
+    if not outcomes and identity is not None:
+        screen.print(
+            output.safe(f"operation {identity} asked for its budget alone, and no run is to be judged again; ")
+            + "`weighbridge budget reconcile` checks budgets",
+            soft_wrap=True,
+        )
+    elif not outcomes:
         screen.print(output.safe(f"no runs are on record for tenant {tenant_id}"))
     for outcome, meaning in MEANINGS.items():
         if outcomes[outcome]:

@@ -31,20 +31,36 @@ JsonOption = Annotated[
     bool | None, typer.Option("--json/--table", help="JSON lines, or tables. Default: tables on a terminal.")
 ]
 
+EMPTY = "the store holds no records; a copy made without the `-wal` file beside it lacks what stood there"
+TENANTS_NAMED_MAX = 5
+
 _SCHEME = "sqlite:///"
 
 
 def tenant_or_default(tenant: str | None, reader: LedgerReader | None = None) -> str:
     """Return the tenant asked for, or the one the environment names; where nobody names one, the store's only one."""
-    from weighbridge.executor import DEFAULT_TENANT
     from weighbridge.settings import from_environment
 
-    chosen = tenant or from_environment().tenant
-    if tenant is None and chosen == DEFAULT_TENANT and reader is not None:
+    if tenant is None and not tenant_is_named() and reader is not None:
         present = reader.tenants()
         if len(present) == 1:
             return present[0]
-    return chosen
+    return tenant or from_environment().tenant
+
+
+def tenant_is_named() -> bool:
+    """Return whether the environment names a tenant, other than the one that is meant without it."""
+    from weighbridge.admission import DEFAULT_TENANT
+    from weighbridge.settings import from_environment
+
+    return from_environment().tenant != DEFAULT_TENANT
+
+
+def other_tenants(reader: LedgerReader, tenant_id: str) -> str:
+    """Return the names of the first other tenants for a sentence; empty where there are none."""
+    others = [name for name in reader.tenants() if name != tenant_id]
+    more = ", …" if len(others) > TENANTS_NAMED_MAX else ""
+    return ", ".join(f"`{name}`" for name in others[:TENANTS_NAMED_MAX]) + more
 
 
 def store_or_default(store: str | None) -> str:
@@ -52,6 +68,16 @@ def store_or_default(store: str | None) -> str:
     from weighbridge.settings import from_environment
 
     return store or from_environment().store
+
+
+def require_no_folder(place: str) -> None:
+    """Refuse a folder as a store.
+
+    Raises:
+        UsageError: it is one.
+    """
+    if Path(place.removeprefix(_SCHEME)).is_dir():
+        raise UsageError(f"`{place}` is a folder; name a file in it")
 
 
 @contextmanager
@@ -67,6 +93,7 @@ def reading(store: str | None) -> Iterator[LedgerReader]:
     place = store_or_default(store)
     if place == ":memory:":
         raise UsageError("a memory store ends with the process that made it; give the file of a store with --store")
+    require_no_folder(place)
     if ("://" not in place or place.startswith(_SCHEME)) and not Path(place.removeprefix(_SCHEME)).is_file():
         raise UsageError(f"there is no store `{place}`; name one with --store or WEIGHBRIDGE_STORE")
     around = wiring.system_surroundings()

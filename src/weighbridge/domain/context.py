@@ -24,14 +24,16 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
+from weighbridge.domain.amounts import CostClass
 from weighbridge.domain.choke_point import ChokePoint
 from weighbridge.domain.evidence import Trust
 from weighbridge.domain.identifiers import ID_LENGTH_MAX
 from weighbridge.domain.instant import parse_instant
+from weighbridge.domain.unknown_keys import suggestion
 from weighbridge.errors import ContextError
 
 
@@ -44,18 +46,6 @@ class Role(enum.StrEnum):
     APPROVER = "approver"
     AUDITOR = "auditor"
     ADMIN = "admin"
-
-
-class CostClass(enum.StrEnum):
-    """What an operation costs, roughly (B1). ``EXPENSIVE`` ones pass a choke point of their own."""
-
-    CHEAP = "CHEAP"
-    MEDIUM = "MEDIUM"
-    EXPENSIVE = "EXPENSIVE"
-
-
-Cost = Literal["CHEAP", "MEDIUM", "EXPENSIVE"]
-"""A cost class as a decorator states it."""
 
 
 class OperationKind(enum.StrEnum):
@@ -207,6 +197,7 @@ def parse_context(document: Any) -> ValidationContext:
         message, _, place = str(error).partition(" - at `$")
         if place.startswith(".choke_point"):
             message += f"; write one of {', '.join(ChokePoint)}"
+        message += suggestion(message, place, ValidationContext)
         raise ContextError(place.rstrip("`").lstrip("."), message[:1].lower() + message[1:]) from None
     for place, value in _ids(context):
         if value is not None and not 0 < len(value) <= ID_LENGTH_MAX:

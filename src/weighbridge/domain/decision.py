@@ -67,40 +67,101 @@ class GateDecision(msgspec.Struct, frozen=True):
         return tuple(dict.fromkeys(found))
 
 
-class OperationDecision(msgspec.Struct, frozen=True):
-    """The answer for one operation: every choke point that applied, in the table's order, one record (G10).
+class CapUsage(msgspec.Struct, frozen=True):
+    """What one cap said of a reservation (B10). Amounts are whole numbers of ``unit``; ``hard_cap`` None is unlimited.
 
-    ``state`` is ``BLOCKED``, ``PENDING`` (allowed, no completion on record), ``COMPLETED`` or ``FAILED``.
+    ``usage_after`` is what the counter would hold with the reservation; None where its cost is not known.
+    """
+
+    cap: str
+    counter: str
+    unit: str
+    hard_cap: int | None
+    usage_before: int
+    verdict: Verdict
+    reason: str
+    soft_cap: int | None = None
+    usage_after: int | None = None
+
+
+class BudgetDecision(msgspec.Struct, frozen=True):
+    """The answer of the budget. With BLOCK nothing was reserved under any cap (B4).
+
+    ``amounts`` are whole numbers by unit, of which ``assumed`` are the class maximum, because nobody knew them (B12). ``period``
+    holds the keys of DAY and MONTH that it was counted under. ``findings`` are BLOCKs that no cap caused. ``unpriced`` says why
+    money that a cap counts is not known: ``{"cause": "MODEL_UNKNOWN", "model": …, "closest"?: …}``, or the cause `NO_MODEL`,
+    `NO_PRICE` or `NO_PRICES`; None where it is known, or was stated.
+    """
+
+    verdict: Verdict
+    reason: str
+    operation: str
+    cost_class: str | None
+    amounts: dict[str, int]
+    period: dict[str, str]
+    caps: tuple[CapUsage, ...]
+    findings: tuple[Finding, ...] = ()
+    assumed: tuple[str, ...] = ()
+    unpriced: dict[str, str] | None = None
+    priced: dict[str, str] | None = None
+    """The unit prices that money was worked out at, in pico-units as decimal text; None where it was stated or is not known."""
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Return the reason codes that are not ALLOW, the one that decided first."""
+        if self.verdict is Verdict.ALLOW:
+            return ()
+        found = [self.reason, *(finding.reason for finding in self.findings)]
+        found += [cap.reason for cap in self.caps if cap.verdict is not Verdict.ALLOW]
+        return tuple(dict.fromkeys(found))
+
+
+class OperationDecision(msgspec.Struct, frozen=True):
+    """The answer for one operation: every choke point that applied, in the table's order, and its budget; one record (G10).
+
+    ``budget`` is None where a choke point said BLOCK: an action that is not safe costs nothing (B11). ``state`` is ``BLOCKED``,
+    ``PENDING`` (allowed, no completion on record), ``COMPLETED`` or ``FAILED``.
     """
 
     operation_id: str
     operation: str
     gates: tuple[GateDecision, ...]
+    budget: BudgetDecision | None
     record: RecordRef
     state: str
+    policy_version: str
+    engine_version: str
+    evaluation_time: str
+    enforcement: str
     replayed: bool = False
     about: dict[str, str] = {}
     """The account, plan and step it belongs to, as far as they were stated."""
 
     @property
     def verdict(self) -> Verdict:
-        """Return the strictest verdict of all gates."""
-        return strictest(gate.verdict for gate in self.gates)
+        """Return the strictest verdict of all gates and the budget."""
+        budget = () if self.budget is None else (self.budget.verdict,)
+        return strictest((*(gate.verdict for gate in self.gates), *budget))
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Return the reason codes of all gates that are not ALLOW."""
-        return tuple(dict.fromkeys(reason for gate in self.gates for reason in gate.reasons))
+        """Return the reason codes of all gates, and of the budget, that are not ALLOW."""
+        budget = () if self.budget is None else self.budget.reasons
+        return tuple(dict.fromkeys((*(reason for gate in self.gates for reason in gate.reasons), *budget)))
 
 
 class Blocked(WeighbridgeError):
-    """The operation was blocked and did not happen. ``decision`` holds every reason."""
+    """The operation was blocked and did not happen. ``decision`` holds every reason.
 
-    def __init__(self, decision: OperationDecision, hint: str = "") -> None:
+    ``said`` is what decided, in words; ``hint`` says where to read on.
+    """
+
+    def __init__(self, decision: OperationDecision, said: str = "", hint: str = "") -> None:
         self.decision = decision
+        reasons = ", ".join(decision.reasons)
         super().__init__(
-            f"`{decision.operation}` was blocked: {', '.join(decision.reasons)}; "
-            f"{hint}see `weighbridge why {decision.operation_id} --store ...`"
+            f"`{decision.operation}` was blocked: {reasons}{f' ({said})' if said else ''}; "
+            f"{hint or f'see `weighbridge why {decision.operation_id} --tenant {decision.record.tenant_id} --store ...`'}"
         )
 
 

@@ -7,6 +7,7 @@ no instant and is refused. Digits beyond the millisecond are cut, not rounded.
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import re
 
 # Compiled by `re` when first used, and kept there: nearly every instant is in the common form.
@@ -19,6 +20,8 @@ _UNIT_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 DAY_MS = _UNIT_MS["d"]
+INSTANT_MS_MAX = 253_402_300_799_999
+"""The end of year 9999: no later instant has a text."""
 
 
 # Instants already read: one request asks for its own several times, and sources change less often than they are asked about.
@@ -69,8 +72,13 @@ def _is_common_form(text: str) -> bool:
 def format_instant(instant_ms: int) -> str:
     """Return ``instant_ms`` as RFC 3339 UTC text with three decimals, as in ``2026-11-22T10:00:00.000Z``."""
     seconds, milliseconds = divmod(instant_ms, 1000)
+    return f"{_to_the_second(seconds)}.{milliseconds:03d}Z"
+
+
+@functools.lru_cache(maxsize=64)  # what happens at the same time is written at the same time
+def _to_the_second(seconds: int) -> str:
     moment = _EPOCH + dt.timedelta(seconds=seconds)
-    return f"{moment.replace(tzinfo=None).isoformat()}.{milliseconds:03d}Z"
+    return moment.replace(tzinfo=None).isoformat()
 
 
 def parse_duration(text: object) -> int | None:

@@ -1,8 +1,8 @@
-"""Three renewals and one agent: what it is allowed to do, what it is warned of, and what does not happen.
+"""Three renewals and one agent: what it is allowed to do, what it is warned of, what does not happen, and what it costs.
 
-The accounts and the CRM are made up here. What the example shows is the library as a host uses it: two functions are
-registered once, and every call of them is weighed, recorded, and then made or refused. The data of each account is as old as
-the story needs it, counted back from the instant it is told at, which is handed in.
+The accounts, the CRM and the language model are made up here. What the example shows is the library as a host uses it: three
+functions are registered once, and every call of them is weighed, paid for, recorded, and then made or refused. The data of
+each account is as old as the story needs it, counted back from the instant it is told at, which is handed in.
 """
 
 from __future__ import annotations
@@ -14,9 +14,12 @@ from typing import Any, NamedTuple
 from weighbridge import operations
 from weighbridge.domain.decision import Blocked, OperationDecision
 from weighbridge.domain.instant import DAY_MS, format_instant
+from weighbridge.domain.spending import Tokens
 from weighbridge.runtime import Weighbridge
 
 AGENT = "renewal-agent"
+MODEL = "scribe-1"
+TOKENS_IN, TOKENS_OUT_MAX, TOKENS_OUT = 4_000, 1_000, 320  # of a summary: what goes in, may come out, and does
 
 
 class Account(NamedTuple):
@@ -38,13 +41,14 @@ ACCOUNTS = (
 
 
 class Told(NamedTuple):
-    """How one account's story ended."""
+    """How one thing ended that the agent wanted to do for an account."""
 
     account: Account
     renewal_id: str
+    wish: str
     decision: OperationDecision
-    offer_made: bool
-    """Whether the CRM holds the offer."""
+    done: bool
+    """Whether the world has changed: the summary is there, the CRM holds the offer."""
 
 
 class Crm:
@@ -68,16 +72,29 @@ def policy_text() -> str:
 
 
 def tell(wb: Weighbridge, *, tenant: str, now_ms: int, first_number: int = 1001) -> list[Told]:
-    """Let the agent work on every account, and return how each story ended. Once for each Weighbridge.
+    """Let the agent work on every account, and return how everything it wanted ended. Once for each Weighbridge.
 
-    ``first_number`` numbers the renewals; a story told again on the same store takes new ones, because a proposal that was
-    blocked is not judged twice without a person's leave (G8).
+    ``first_number`` numbers the renewals and their plan; a story told again on the same store takes new ones, because a
+    proposal that was blocked is not judged twice without a person's leave (G8), and what a plan has spent stays spent (B7).
     """
     crm = Crm(now_ms, first_number)
+    summaries: dict[str, str] = {}
 
     @wb.operation("crm.read_renewal", action="read_renewal", cost="CHEAP", reads=True)
     def read_renewal(renewal_id: str) -> dict[str, Any]:
         return crm.renewals[renewal_id]
+
+    @wb.operation(
+        "llm.summarise",
+        action="summarise",
+        cost="EXPENSIVE",
+        reads=True,
+        reserves=lambda _: Tokens(input=TOKENS_IN, output=TOKENS_OUT_MAX, model=MODEL),
+        consumed=lambda _: Tokens(input=TOKENS_IN, output=TOKENS_OUT, model=MODEL),
+    )
+    def summarise(renewal_id: str) -> str:
+        summaries[renewal_id] = f"what was said about {renewal_id}, in ten lines"
+        return summaries[renewal_id]
 
     @wb.writeback("crm.offer_discount", target="crm", action="offer_discount", cost="MEDIUM")
     def offer_discount(renewal_id: str, discount_percent: int) -> None:
@@ -85,12 +102,17 @@ def tell(wb: Weighbridge, *, tenant: str, now_ms: int, first_number: int = 1001)
 
     told = []
     for renewal_id, account in zip(crm.renewals, ACCOUNTS, strict=True):
-        with operations.scope(tenant=tenant, actor=AGENT, account=account.name):
+        plan = f"renewals-{first_number}"
+        with operations.scope(tenant=tenant, actor=AGENT, account=account.name, plan=plan) as scope:
             renewal = read_renewal(renewal_id)
-            # G8: where it is blocked the CRM was not called, and nothing tries again.
-            with operations.scope(**grounds(renewal)) as scope, contextlib.suppress(Blocked):
+            # G8: where one is blocked nothing was called, and nothing tries again.
+            with contextlib.suppress(Blocked):
+                summarise(renewal_id)
+            told.append(Told(account, renewal_id, "a summary", scope.decisions[-1], renewal_id in summaries))
+            with operations.scope(**grounds(renewal)), contextlib.suppress(Blocked):
                 offer_discount(renewal_id, account.discount_percent)
-        told.append(Told(account, renewal_id, scope.decisions[-1], renewal_id in crm.offers))
+            offer = f"{account.discount_percent} % off"
+            told.append(Told(account, renewal_id, offer, scope.decisions[-1], renewal_id in crm.offers))
     return told
 
 

@@ -25,7 +25,10 @@ LEAF_PREFIX = b"\x00"
 GENESIS_PREFIX = b"\x02"  # 0x01 stays free for the inner nodes of RFC 6962 trees
 SEQ_BYTES = 8
 
-FOLLOWS = frozenset({"head", "identity", "blocked proposal", "retry authorisation", "subject", "content", "purpose"})
+FOLLOWS = frozenset(
+    {"head", "identity", "blocked proposal", "retry authorisation", "subject", "content", "purpose"}
+    | {"counter", "consumption", "counter family"}
+)
 """The parts that follow from records; every other fault is one of the records themselves."""
 
 

@@ -4,8 +4,9 @@
 and every row that follows from it). A store locks, reads, writes and commits; it never decides. So every store gives the same
 bytes for the same submissions in the same order, and a fold over the records (``ledger.fold``) gives the same rows.
 
-Identities have three kinds: ``run`` and ``op``, which bind an id to the hash of its request, and ``end``, which binds an
-operation to its reported outcome, so that a report that is repeated is one report.
+Identities have four kinds: ``run`` and ``op``, which bind an id to the hash of its request, ``end``, which binds an
+operation to its reported outcome, and ``use``, to its reported consumption, so that a report that is repeated is one report.
+What a reservation does to counters is decided in ``ledger.reserving``.
 """
 
 from __future__ import annotations
@@ -14,24 +15,29 @@ from typing import Any
 
 import msgspec
 
+from weighbridge.budgets.decide import Counter
 from weighbridge.domain.instant import format_instant
 from weighbridge.domain.verdict import Verdict
 from weighbridge.errors import IdempotencyConflict, NotFound, TenantMismatch, UsageError
-from weighbridge.ledger import chain, record
+from weighbridge.ledger import chain, record, reserving
 from weighbridge.ledger.submission import (
     BlockedProposal,
     Committed,
+    Consumption,
     Head,
     Identity,
+    Reservation,
     RetryAuthorisation,
     RunDraft,
     Submission,
+    Usage,
     View,
 )
 
 _Named = tuple[str, str, str]  # kind, id, request hash
 
 _INSTANT_MS_MAX = 253_402_300_799_999  # the end of year 9999, beyond which RFC 3339 has no text
+_NO_INSTANT = "an instant lies outside 1970 to 9999"
 _OUTCOMES = frozenset({"COMPLETED", "FAILED"})
 
 
@@ -44,7 +50,10 @@ class Replay(msgspec.Struct, frozen=True):
 
 
 class Effects(msgspec.Struct, frozen=True):
-    """Everything one record changes. ``identities`` are new ones and operations whose state changed."""
+    """Everything one record changes. ``identities`` are new ones and operations whose state changed.
+
+    ``counters`` and ``consumption`` are whole rows, by name; ``families`` replace those that counted, None where they stay.
+    """
 
     tenant_id: str
     head: Head
@@ -57,6 +66,9 @@ class Effects(msgspec.Struct, frozen=True):
     contents: tuple[tuple[str, bytes], ...]
     erases: tuple[str, ...]
     state: str | None
+    counters: tuple[tuple[str, Counter], ...] = ()
+    consumption: tuple[tuple[str, Consumption], ...] = ()
+    families: tuple[str, ...] | None = None
 
     @property
     def committed(self) -> Committed:
@@ -118,17 +130,32 @@ def bound(decoded: record.Record) -> frozenset[_Named]:
 
 
 def _check(submission: Submission, erases: tuple[str, ...]) -> None:
-    if bool(submission.runs) == bool(submission.events):
-        raise UsageError("a record holds either judged runs or other events; submit one of the two")
-    if submission.runs and submission.policy_version is None:
-        raise UsageError("judged runs come with the policy version they were judged by")
-    times = [submission.evaluation_time_ms, *(submission.authorises or ())[3:]]
-    if not all(0 <= time <= _INSTANT_MS_MAX for time in times):
-        raise UsageError("an instant lies outside 1970 to 9999")
+    judged = bool(submission.runs) or submission.reservation is not None
+    if judged == bool(submission.events):
+        raise UsageError("a record holds either a decision or other events; submit one of the two")
+    if judged and submission.policy_version is None:
+        raise UsageError("a decision comes with the policy version it was taken by")
+    if submission.operation is not None and not judged:
+        raise UsageError("only a decision binds an operation; say what it is about in `common`")
+    if submission.reservation is not None:
+        _check_reservation(submission.reservation, submission)
+    if submission.usage is not None:
+        _check_usage(submission.usage, submission)
+    if not 0 <= submission.evaluation_time_ms <= _INSTANT_MS_MAX:
+        raise UsageError(_NO_INSTANT)
+    does = (submission.completes, submission.usage, submission.authorises)
+    if submission.events or erases or does != (None, None, None):
+        _check_events(submission, erases)
+
+
+def _check_events(submission: Submission, erases: tuple[str, ...]) -> None:
+    if submission.authorises is not None and not 0 <= submission.authorises[3] <= _INSTANT_MS_MAX:
+        raise UsageError(_NO_INSTANT)
     if submission.completes is not None and submission.completes[1] not in _OUTCOMES:
         raise UsageError(f"an operation ends as COMPLETED or FAILED, not `{submission.completes[1]}`")
     wanted = {
         record.OPERATION_COMPLETED: submission.completes is not None,
+        record.USAGE_REPORTED: submission.usage is not None,
         record.RETRY_AUTHORISED: submission.authorises is not None,
         record.CONTENT_ERASED: bool(erases),
     }
@@ -138,11 +165,34 @@ def _check(submission: Submission, erases: tuple[str, ...]) -> None:
             raise UsageError(f"a `{event_type}` event and what it does belong together, once")
 
 
+def _check_reservation(reservation: Reservation, submission: Submission) -> None:
+    if submission.operation is None:
+        raise UsageError("a reservation belongs to an operation: name it")
+    if min(reservation.amounts.values(), default=0) < 0:
+        raise UsageError("a reservation is of no less than nothing")
+    if reservation.cost_class is None and not reservation.findings:
+        raise UsageError("a reservation without a cost class is a BLOCK: say why")
+    common = submission.common
+    if (common.get("account_id"), common.get("plan_id")) != (reservation.account_id, reservation.plan_id):
+        raise UsageError("a reservation is on behalf of the account and plan that its record names")
+    # B14: what is moved must be what counts; a cap that the activation does not know would be counted by nobody.
+    families = submission.terms.families if submission.terms is not None else ()
+    if not families and reservation.applicable:
+        raise UsageError("a reservation under caps comes with the terms of its policy")
+
+
+def _check_usage(usage: Usage, submission: Submission) -> None:
+    if min(usage.consumed.values(), default=0) < 0:
+        raise UsageError("an operation consumes no less than nothing")
+    if submission.completes is not None and usage.operation_id != submission.completes[0]:
+        raise UsageError("what is completed and what was used are of one operation")
+
+
 def _names(submission: Submission) -> list[_Named]:
     names = [("run", run.validation_run_id, run.request_hash) for run in submission.runs]
     if submission.operation is not None:
         names.insert(0, ("op", *submission.operation))
-    if len({(kind, identity) for kind, identity, _ in names}) < len(names):
+    if len(names) > 1 and len({(kind, identity) for kind, identity, _ in names}) < len(names):
         raise UsageError("one id stands twice in one request; give every run its own")
     return names
 
@@ -151,6 +201,8 @@ def _known(submission: Submission, names: list[_Named], view: View) -> Replay | 
     """Return the replay where every id is known for the same request in the same record; None where none is known."""
     if submission.completes is not None:
         return _known_end(*submission.completes, view)
+    if submission.usage is not None:
+        return _known_use(submission.usage, view)
     if submission.authorises is not None:
         return _known_authorisation(submission.authorises, _giver(submission), view)
     found = [view.identity(kind, identity) for kind, identity, _ in names]
@@ -175,6 +227,19 @@ def _known_end(operation_id: str, state: str, view: View) -> Replay | None:
     if end.request_hash != state:
         raise IdempotencyConflict("op", operation_id, end.seq)
     return Replay(end.seq, state=operation.state)
+
+
+def _known_use(usage: Usage, view: View) -> Replay | None:
+    operation = view.identity("op", usage.operation_id)
+    if operation is None or operation.state == "BLOCKED":
+        why = "was blocked" if operation is not None else "is not on record"
+        raise NotFound(f"operation `{usage.operation_id}` {why}; only an allowed operation consumes something")
+    known = view.identity("use", usage.operation_id)
+    if known is None:
+        return None
+    if known.request_hash != usage.request_hash:
+        raise IdempotencyConflict("use", usage.operation_id, known.seq)
+    return Replay(known.seq, state=operation.state)
 
 
 def _known_authorisation(wanted: tuple[str, str, str, int], by: str, view: View) -> Replay | None:
@@ -203,7 +268,8 @@ class _Kernel:
     """One submission on its way to one record."""
 
     def __init__(self, submission: Submission, view: View, purpose: str | None, erases: tuple[str, ...]) -> None:
-        self._submission, self._view, self._erases = submission, view, tuple(sorted(set(erases)))
+        self._submission, self._view = submission, view
+        self._erases = tuple(sorted(set(erases))) if erases else ()
         self._policy_version = submission.policy_version or ""
         self._previous = view.head()
         self._seq = self._previous.seq + 1
@@ -212,7 +278,20 @@ class _Kernel:
         self._authorisations: dict[tuple[str, str], RetryAuthorisation] = {}
         self._identities: list[tuple[str, str, Identity]] = []
         self._related: list[tuple[str, str]] = []
+        self._rows = reserving.Rows(view)
+        self._contents = submission.contents
+        self._usage = submission.usage
+        if (
+            submission.completes is not None
+            and submission.usage is not None
+            and view.identity("use", submission.usage.operation_id)
+        ):
+            self._usage = (
+                None  # B7: settled once; what was reported first counts, and the completion is told all the same
+            )
+        self._zones = self._previous.zones
         self._state: str | None = None
+        self._ours = False
 
     def effects(self, names: list[_Named]) -> Effects:
         submission = self._submission
@@ -221,12 +300,15 @@ class _Kernel:
                 raise NotFound(f"no content `{content_hash}`; nothing was erased")
         common = self._common()
         events = self._leading_events()
-        events += self._judged() if submission.runs else [self._completed(event) for event in submission.events]
+        self._ours = not events and not submission.runs and submission.reservation is not None
+        events += self._decided() if names else self._told()
         self._bind(names)
-        binds = bool(submission.runs) or submission.completes is not None
+        binds = bool(names) or submission.completes is not None or submission.usage is not None
         derived = record.common_subjects(common, binds=binds)
-        extra = sorted(set(submission.subjects) - set(derived))
-        body = record.encode(submission.tenant_id, self._seq, common, events, subjects=extra, purpose=self._purpose)
+        extra = sorted({subject for subject in submission.subjects if subject not in derived})
+        body = record.encode(
+            submission.tenant_id, self._seq, common, events, subjects=extra, purpose=self._purpose, ours=self._ours
+        )
         self._require_named(body)
         leaf = chain.leaf_hash(body)
         return Effects(
@@ -235,12 +317,15 @@ class _Kernel:
             leaf_hash=leaf,
             body=body,
             identities=tuple(self._identities),
-            blocked=tuple((*key, block) for key, block in self._blocked.items()),
-            authorisations=tuple((*key, given) for key, given in self._authorisations.items()),
+            blocked=tuple([(*key, block) for key, block in self._blocked.items()]),
+            authorisations=tuple([(*key, given) for key, given in self._authorisations.items()]),
             subjects=tuple(dict.fromkeys(derived + extra + self._related)),
-            contents=submission.contents,
+            contents=self._contents,
             erases=self._erases,
             state=self._state,
+            counters=tuple(self._rows.counters.items()),
+            consumption=tuple(self._rows.cells.items()),
+            families=self._rows.families,
         )
 
     def _common(self) -> dict[str, Any]:
@@ -265,10 +350,57 @@ class _Kernel:
             events.append({"type": record.REFUSALS, "counts": self._submission.refusals})
         version, previous = self._submission.policy_version, self._previous.policy_version
         if version is not None and version != previous:  # L2: every policy change
-            events.append({"type": record.POLICY_ACTIVATED, "policy_version": version, "previous": previous})
+            budget, self._zones = reserving.activate(
+                self._submission.terms, self._zones, self._activation_ms(), self._rows, self._view
+            )
+            activated = {"type": record.POLICY_ACTIVATED, "policy_version": version, "previous": previous}
+            events.append(activated | budget)
+        elif self._submission.reservation is not None:
+            terms = self._submission.terms
+            if self._view.families() != (terms.families if terms is not None else ()):
+                raise UsageError(f"policy version `{version}` counts something else than when it was activated")
         return events
 
-    def _judged(self) -> list[dict[str, Any]]:
+    def _activation_ms(self) -> int:
+        """Return when a policy comes into force: a clock that stepped back moves no period that is under way (B9)."""
+        submission, last = self._submission, self._previous.last_time_ms
+        if submission.time_source != "clock" or last is None:
+            return submission.evaluation_time_ms
+        return max(last, submission.evaluation_time_ms)
+
+    def _decided(self) -> list[dict[str, Any]]:
+        """Return the events of every run, and then of the budget, which is not asked where a run is a BLOCK (B11, G10)."""
+        events, verdict = self._judged()
+        reservation = self._submission.reservation
+        if reservation is not None and verdict is not Verdict.BLOCK:
+            # A run beside it has said that the clock stepped back, and blocked.
+            findings = [] if self._submission.runs else self._clock_findings()
+            instant_ms = self._submission.evaluation_time_ms
+            reserved = reserving.reserve(reservation, self._zones, instant_ms, self._rows, findings)
+            events.append(reserved.event)
+            verdict, self._ours = reserved.verdict, self._ours and not reserved.event["findings"]
+        elif reservation is not None:  # L6: no record points to the reason for a reservation that was not asked for
+            self._contents = tuple(kept for kept in self._contents if kept[0] != reservation.justification)
+        if self._submission.operation is not None:
+            # G10: the strictest of all; a BLOCK consumes the operation id.
+            self._state = "BLOCKED" if verdict is Verdict.BLOCK else "PENDING"
+        return events
+
+    def _told(self) -> list[dict[str, Any]]:
+        """Return the events of facts that are no decision; a report of use says what it does to the counters."""
+        events = [self._completed(event) for event in self._submission.events if event["type"] != record.USAGE_REPORTED]
+        usage = self._usage
+        if usage is None:
+            return events
+        operation = self._view.identity("op", usage.operation_id)
+        reported = None if operation is None else reserving.reservation_of(self._view.body(operation.seq))
+        if reported is None:
+            raise NotFound(f"nothing was reserved for operation `{usage.operation_id}`; its use belongs to no budget")
+        families = self._view.families() if self._rows.families is None else self._rows.families
+        told = reserving.report(reported, usage, self._rows, families)
+        return events + [{"operation_id": usage.operation_id, **event} for event in told]
+
+    def _judged(self) -> tuple[list[dict[str, Any]], Verdict]:
         events: list[dict[str, Any]] = []
         alone = len(self._submission.runs) == 1
         verdicts = []
@@ -277,10 +409,7 @@ class _Kernel:
             verdicts.append(summary["result"])
             fields = {} if alone else _run_fields(run)
             events += [{**fields, **event} for event in (*run.events, summary)]
-        if self._submission.operation is not None:
-            # G10: the strictest of all its runs; a BLOCK consumes the operation id.
-            self._state = "BLOCKED" if Verdict.BLOCK in verdicts else "PENDING"
-        return events
+        return events, Verdict.BLOCK if Verdict.BLOCK in verdicts else Verdict.ALLOW
 
     def _summary(self, run: RunDraft) -> dict[str, Any]:
         findings = [*run.findings, *self._clock_findings()]
@@ -372,10 +501,13 @@ class _Kernel:
             if operation is not None:
                 self._identities.append(("op", operation_id, msgspec.structs.replace(operation, state=self._state)))
             self._identities.append(("end", operation_id, Identity(self._state, self._seq)))
+        usage = self._usage
+        if usage is not None:
+            self._identities.append(("use", usage.operation_id, Identity(usage.request_hash, self._seq)))
 
     def _require_named(self, body: bytes) -> None:
         # L6: content is written with the record that points to it, and never without one.
-        for content_hash, _ in self._submission.contents:
+        for content_hash, _ in self._contents:
             if content_hash.encode() not in body:
                 raise UsageError(f"content `{content_hash}` is handed in, but the record does not name it")
 
@@ -385,7 +517,7 @@ class _Kernel:
             time = self._submission.evaluation_time_ms
             last = time if last is None else max(last, time)
         version = self._submission.policy_version or self._previous.policy_version
-        return Head(self._seq, hash_, last, version)
+        return Head(self._seq, hash_, last, version, self._zones)
 
 
 def _run_fields(run: RunDraft) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Events back to state: everything that must follow from the records, computed from nothing but them. Pure.
 
-A store keeps heads, identities, blocked proposals, authorisations and subjects as rows beside the ledger, to find them
-quickly. `Fold` computes the same from the records alone, by other code than the kernel that wrote them, so that each checks the
-other; the `compare_*` functions say where rows differ (L3). Memory grows with the number of ids, not with the bodies.
+A store keeps heads, identities, blocked proposals, authorisations, subjects and budget counters as rows beside the ledger, to
+find them quickly. `Fold` computes the same from the records alone, by other code than the kernel that wrote them, so that each
+checks the other; the `compare_*` functions say where rows differ (L3). Memory grows with the number of ids, not with the bodies.
 """
 
 from __future__ import annotations
@@ -12,15 +12,18 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from weighbridge.budgets.decide import Counter
 from weighbridge.canonical import keyed_hash
 from weighbridge.domain.instant import parse_instant
 from weighbridge.domain.verdict import Verdict
 from weighbridge.errors import LedgerCorrupt
 from weighbridge.ledger import chain, record
 from weighbridge.ledger.chain import Fault
-from weighbridge.ledger.submission import BlockedProposal, Head, Identity, RetryAuthorisation
+from weighbridge.ledger.submission import BlockedProposal, Consumption, Head, Identity, RetryAuthorisation
+from weighbridge.ledger.tally import Tally
 
 _Key = TypeVar("_Key")
+_Sum = TypeVar("_Sum", Counter, Consumption, bool)
 _Row = TypeVar("_Row", bound="Identity | BlockedProposal | RetryAuthorisation | int")
 
 _LACKING = (KeyError, TypeError, ValueError, AttributeError)
@@ -30,7 +33,7 @@ class Fold:
     """The state of one tenant after the records added so far.
 
     ``contents`` maps every content hash that a record points to, to the first record that does; ``erased`` the hashes that a
-    `CONTENT_ERASED` names, to its record. ``subjects`` are ``(kind, id, seq)``.
+    `CONTENT_ERASED` names, to its record. ``subjects`` are ``(kind, id, seq)``. ``budget`` holds counters and what they sum up.
     """
 
     def __init__(self, tenant_id: str) -> None:
@@ -43,6 +46,8 @@ class Fold:
         self.subjects: dict[tuple[str, str, int], int] = {}
         self.contents: dict[str, int] = {}
         self.erased: dict[str, int] = {}
+        self.budget: Tally = Tally()
+        self._wrong: list[str] = []
 
     def add(self, seq: int, leaf: bytes, hash_: bytes, body: bytes) -> Fault | None:
         """Take the next record in, and return what is wrong with it, if anything.
@@ -51,6 +56,7 @@ class Fold:
         """
         fault = chain.check_link((self.head.seq, self.head.hash), seq, leaf, hash_, body)
         self.head = msgspec.structs.replace(self.head, seq=seq, hash=hash_)
+        self._wrong = []
         try:
             decoded = record.decode(body)
             if (decoded.tenant_id, decoded.seq) != (self.tenant_id, seq):
@@ -61,6 +67,8 @@ class Fold:
             return fault or Fault(seq, "record", str(error))
         except _LACKING as error:
             return fault or Fault(seq, "record", f"record {seq} lacks what its events need ({error!r})")
+        if self._wrong:
+            return fault or Fault(seq, "budget", f"record {seq} claims what does not follow: {self._wrong[0]}")
         return fault
 
     def _apply(self, decoded: record.Record) -> None:
@@ -76,15 +84,21 @@ class Fold:
                     self._apply_completion(event)
                 case record.RETRY_AUTHORISED:
                     self._apply_authorisation(event)
+                case record.USAGE_REPORTED:
+                    bound = Identity(event.fields["request_hash"], event.seq)
+                    self._bind("use", event.fields["operation_id"], bound)
                 case record.CONTENT_ERASED:
                     self.erased.update(dict.fromkeys(event.fields["hashes"], event.seq))
                 case _:
-                    pass  # nothing that a store keeps as a row follows from it
+                    pass  # no row of its own follows from it
+        self._wrong += self.budget.add(events)
+        self.head = msgspec.structs.replace(self.head, zones=self.budget.zones)
+        blocked = blocked or any(event.type == record.BUDGET_BLOCK for event in events)
         if "operation_request_hash" in decoded.common:
             state = "BLOCKED" if blocked else "PENDING"
             bound = Identity(decoded.common["operation_request_hash"], decoded.seq, state)
             self._bind("op", decoded.common["operation_id"], bound)
-        binds = any(event.type in {record.VALIDATOR_RUN_SUMMARY, record.OPERATION_COMPLETED} for event in events)
+        binds = any(event.type in record.BINDING for event in events)
         for kind, name in (*record.common_subjects(decoded.common, binds=binds), *decoded.subjects):
             self.subjects[kind, name, decoded.seq] = decoded.seq
         for content_hash in record.content_hashes(decoded.events):
@@ -162,6 +176,33 @@ def compare_rows(part: str, expected: dict[_Key, _Row], found: Iterable[tuple[_K
             )
     for key, wanted in expected.items():
         yield Fault(_seq(wanted), part, f"{part} {_name(key)} of record {_seq(wanted)} is missing")
+
+
+def compare_budget(
+    budget: Tally,
+    counters: Iterable[tuple[str, Counter]],
+    consumption: Iterable[tuple[str, Consumption]],
+    families: Iterable[str],
+) -> Iterator[Fault]:
+    """Yield where stored counters, cells and families differ from what the records add up to. Uses ``budget`` up."""
+    yield from _compare_sums("counter", budget.counters, counters, budget.moved)
+    yield from _compare_sums("consumption", budget.cells, consumption, budget.moved)
+    since = dict.fromkeys(budget.families, budget.activated_seq)
+    stored = ((family, True) for family in families)
+    yield from _compare_sums("counter family", dict.fromkeys(budget.families, True), stored, since)
+
+
+def _compare_sums(
+    part: str, expected: dict[str, _Sum], found: Iterable[tuple[str, _Sum]], moved: dict[str, int]
+) -> Iterator[Fault]:
+    for name, row in found:
+        wanted = expected.pop(name, None)
+        if wanted is None:
+            yield Fault(None, part, f"{part} `{name}` is stored, but no record gives it")
+        elif wanted != row:
+            yield Fault(moved[name], part, f"{part} `{name}` is not what the records up to {moved[name]} add up to")
+    for name in expected:
+        yield Fault(moved[name], part, f"{part} `{name}` of record {moved[name]} is missing")
 
 
 def compare_contents(

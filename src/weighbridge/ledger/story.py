@@ -1,20 +1,29 @@
 """One story per plan, step, account, run or operation: what happened, in order, and why it was blocked (L4). Pure.
 
 The records come from the store's `find`; this puts their events in order, keeps those that belong to what was asked about and
-answers "why was this blocked?" from them alone: the gateway's own findings and the validators' BLOCK results, with details.
-It is plain data; turning it into sentences is left to `explain` and the command line.
+answers "why was this blocked?" from them alone: the gateway's own findings and the validators' BLOCK results, with details, and
+the caps of a budget that said BLOCK, with what was used, what was asked for and when the period ends. It is plain data; turning
+it into sentences is left to `explain`, `budgets.sentences` and the command line.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
 
+from weighbridge import canonical
+from weighbridge.budgets.forecast import span
+from weighbridge.domain.amounts import as_text, from_text
+from weighbridge.domain.caps import Period
+from weighbridge.domain.decision import BudgetDecision
+from weighbridge.domain.instant import format_instant, parse_instant
 from weighbridge.domain.verdict import Verdict, strictest
 from weighbridge.errors import NotFound
 from weighbridge.ledger import record
+from weighbridge.ledger.answer import budget_decision
+from weighbridge.ledger.submission import Head, Identity
 
 _TOLD_ELSEWHERE = frozenset(
     {"tenant_id", "evaluation_time", "details", "findings", "content", "reason", "result", "actor"}
@@ -22,7 +31,10 @@ _TOLD_ELSEWHERE = frozenset(
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One event in the story. ``at`` is its evaluation time; ``fields`` are the rest of what it says."""
+    """One event in the story. ``at`` is its evaluation time; ``fields`` are the rest of what it says.
+
+    ``justification`` is of a budget whose request stated a reason: ``{"text": …}``, null where that was erased (B13, L6).
+    """
 
     seq: int
     index: int
@@ -34,31 +46,70 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     details: dict[str, Any] = {}
     findings: tuple[dict[str, Any], ...] = ()
     fields: dict[str, Any] = {}
+    justification: dict[str, str | None] | None = None
+
+
+class Pending(msgspec.Struct, frozen=True):
+    """A call of ours that was allowed and whose end is not on record: nobody knows whether it happened (G10).
+
+    ``reserved`` is what stays reserved for it, as decimal text by unit; ``settles`` are the caps that a report of use settles.
+    """
+
+    operation_id: str
+    operation: str
+    seq: int
+    at: str
+    reserved: dict[str, str]
+    settles: tuple[str, ...]
+
+
+class BudgetBlock(msgspec.Struct, frozen=True):
+    """What a budget said BLOCK to. Amounts are decimal text by unit, as on record; ``caps`` are those that said BLOCK.
+
+    ``ends_at`` holds the instants at which the day and the month that it was counted under end, and the caps have room again.
+    """
+
+    reason: str
+    operation: str
+    cost_class: str | None
+    amounts: dict[str, str]
+    assumed: tuple[str, ...]
+    period: dict[str, str]
+    ends_at: dict[str, str]
+    caps: tuple[dict[str, Any], ...]
 
 
 class Block(msgspec.Struct, frozen=True):
-    """Why one run was blocked: the gateway's findings first, then the validators' results, each ``{reason, details}``."""
+    """Why one run, or the budget of one operation, was blocked.
+
+    Of a run: the gateway's findings first, then the validators' results, each ``{reason, details}``. Of a budget: what no cap
+    caused in ``findings``, the rest in ``budget``; it has neither a run nor a choke point.
+    """
 
     seq: int
     at: str
-    validation_run_id: str
-    choke_point: str
+    validation_run_id: str | None
+    choke_point: str | None
     operation_id: str | None
     findings: tuple[dict[str, Any], ...]
     results: tuple[dict[str, Any], ...]
+    budget: BudgetBlock | None = None
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Return the reason codes, the gateway's own first."""
-        return tuple(dict.fromkeys(said["reason"] for said in (*self.findings, *self.results)))
+        """Return the reason codes: the gateway's own first; of a budget, the one that decided."""
+        decided = () if self.budget is None else (self.budget.reason,)
+        caps = () if self.budget is None else self.budget.caps
+        return tuple(dict.fromkeys((*decided, *(said["reason"] for said in (*self.findings, *self.results, *caps)))))
 
 
 class Story(msgspec.Struct, frozen=True):
     """What the ledger knows of one id.
 
-    ``kinds`` are what the id names (``run, operation, plan, step, account``). ``verdict`` is the strictest of the runs asked
-    about, None where none was judged; ``state`` that of the operation, where the id names one. ``runs`` counts verdicts.
-    ``blocks`` are in order: the first is the answer to "why was this blocked?".
+    ``kinds`` are what the id names (``run, operation, plan, step, account``). ``verdict`` is the strictest of the runs and
+    budgets asked about, None where nothing was judged; ``state`` that of the operation, where the id names one. ``runs`` and
+    ``budgets`` count verdicts. ``blocks`` are in order: the first is the answer to "why was this blocked?". A run's verdict and
+    blocks are its own; what the budget of its operation said stands in ``entries``. ``pending`` are calls without an outcome.
     """
 
     tenant_id: str
@@ -67,8 +118,10 @@ class Story(msgspec.Struct, frozen=True):
     verdict: str | None
     state: str | None
     runs: dict[str, int]
+    budgets: dict[str, int]
     blocks: tuple[Block, ...]
     entries: tuple[Entry, ...]
+    pending: tuple[Pending, ...] = ()
 
     @property
     def why_blocked(self) -> Block | None:
@@ -98,6 +151,15 @@ class Records(Protocol):
     def record(self, tenant_id: str, seq: int) -> Stored | None:
         """Return one record."""
 
+    def head(self, tenant_id: str) -> Head:
+        """Return where the tenant's ledger ends: its time zones stand there."""
+
+    def identity(self, tenant_id: str, kind: str, identity: str) -> Identity | None:
+        """Return what an id is bound to: of an ``op``, how it ended."""
+
+    def content(self, tenant_id: str, content_hash: str) -> bytes | None:
+        """Return a content body; None where it was erased."""
+
 
 def tell(records: Records, tenant_id: str, asked: str) -> Story:
     """Return the story of a plan, step, account, run or operation id (L4).
@@ -113,10 +175,10 @@ def tell(records: Records, tenant_id: str, asked: str) -> Story:
         raise NotFound(
             f"no record of tenant `{tenant_id}` knows `{asked}`; `weighbridge ledger tail` shows what is there"
         )
-    return story_of(tenant_id, asked, _bodies(records, tenant_id, found))
+    return story_of(records, tenant_id, asked, _bodies(records, tenant_id, found))
 
 
-def story_of(tenant_id: str, asked: str, bodies: Iterable[bytes]) -> Story:
+def story_of(records: Records, tenant_id: str, asked: str, bodies: Iterable[bytes]) -> Story:
     """Return the story of ``asked`` from the bodies of the records that belong to it, in order.
 
     Raises:
@@ -128,19 +190,41 @@ def story_of(tenant_id: str, asked: str, bodies: Iterable[bytes]) -> Story:
         told = list(record.events(body))
         kinds.update(dict.fromkeys(_kinds(asked, told, record.decode(body).subjects)))
         events += _belonging(asked, told)
-    summaries = [event for event in events if event.type == record.VALIDATOR_RUN_SUMMARY]
-    own = [event for event in summaries if _names(asked, event)] or summaries
-    verdicts = [Verdict(event.fields["result"]) for event in own]
+    decided = [event for event in events if event.type in _DECISIONS]
+    own = [event for event in decided if _names(asked, event)] or decided
+    verdicts = {
+        judged: [Verdict(event.fields["result"]) for event in own if (event.type in record.BUDGET_DECISIONS) is judged]
+        for judged in (False, True)
+    }
+    both = [*verdicts[False], *verdicts[True]]
+    asked_of = {(event.seq, event.index) for event in own}
+    whose = [event for event in events if event.type != record.BUDGET_BLOCK or (event.seq, event.index) in asked_of]
+    zones = records.head(tenant_id).zones  # from them follows when a period ends
     return Story(
         tenant_id=tenant_id,
         asked=asked,
         kinds=tuple(kinds),
-        verdict=str(strictest(verdicts)) if verdicts else None,
+        verdict=str(strictest(both)) if both else None,
         state=_state(asked, events),
-        runs={str(verdict): verdicts.count(verdict) for verdict in Verdict if verdict in verdicts},
-        blocks=tuple(_blocks(events)),
-        entries=tuple(_entry(event) for event in events),
+        runs=_counted(verdicts[False]),
+        budgets=_counted(verdicts[True]),
+        blocks=tuple(_blocks(whose, zones)),
+        entries=tuple(_entry(event, _stated(records, tenant_id, event)) for event in events),
+        pending=tuple(one for one in _pending(events) if _unknown(records, tenant_id, one)),
     )
+
+
+_DECISIONS = frozenset({record.VALIDATOR_RUN_SUMMARY, *record.BUDGET_DECISIONS})
+
+
+def _counted(verdicts: Sequence[Verdict]) -> dict[str, int]:
+    return {str(verdict): verdicts.count(verdict) for verdict in Verdict if verdict in verdicts}
+
+
+def budget_of(entry: Entry) -> BudgetDecision:
+    """Return the decision that a `BUDGET_RESERVE`, `BUDGET_WARN` or `BUDGET_BLOCK` in a story states."""
+    reason = entry.reasons[0] if entry.reasons else ""
+    return budget_decision({**entry.fields, "result": entry.verdict, "reason": reason, "findings": entry.findings})
 
 
 def _operations(asked: str, bodies: Iterable[bytes]) -> tuple[str, ...]:
@@ -172,6 +256,9 @@ def _kinds(asked: str, told: Sequence[record.Event], subjects: Sequence[tuple[st
 
 
 def _names(asked: str, event: record.Event) -> bool:
+    """Return whether a decision is the one asked about. A budget is its operation's, also where a run stands beside it alone."""
+    if event.type in record.BUDGET_DECISIONS:
+        return bool(event.fields.get("operation_id") == asked)
     return asked in {event.fields.get("validation_run_id"), event.fields.get("operation_id")}
 
 
@@ -193,7 +280,7 @@ def _state(asked: str, events: Sequence[record.Event]) -> str | None:
     for event in events:
         if event.fields.get("operation_id") != asked:
             continue
-        if event.type == record.VALIDATOR_RUN_SUMMARY and "operation_request_hash" in event.fields:
+        if event.type in _DECISIONS and "operation_request_hash" in event.fields:
             blocked = state == "BLOCKED" or event.fields["result"] == Verdict.BLOCK
             state = "BLOCKED" if blocked else "PENDING"
         elif event.type == record.OPERATION_COMPLETED:
@@ -201,8 +288,57 @@ def _state(asked: str, events: Sequence[record.Event]) -> str | None:
     return state
 
 
-def _blocks(events: Sequence[record.Event]) -> Iterator[Block]:
-    """Yield every blocked run in order, with the results that stand before its summary."""
+def _pending(events: Sequence[record.Event]) -> Iterator[Pending]:
+    """Yield the calls of ours that were allowed, and of which no record of the story says how they ended."""
+    ours = (event for event in events if event.type in _DECISIONS and event.fields.get("enforcement") == "executed")
+    operations: dict[str, list[record.Event]] = {}
+    for event in ours:
+        if "operation_id" in event.fields:
+            operations.setdefault(event.fields["operation_id"], []).append(event)
+    ended = {event.fields["operation_id"] for event in events if event.type == record.OPERATION_COMPLETED}
+    used = {event.fields["operation_id"] for event in events if event.type == record.USAGE_REPORTED}
+    released = {
+        event.fields["operation_id"]: from_text(event.fields["released"])
+        for event in events
+        if event.type == record.BUDGET_SETTLE
+    }
+    for operation_id, decided in operations.items():
+        blocked = any(event.fields["result"] == Verdict.BLOCK for event in decided)
+        if operation_id in ended or blocked:
+            continue
+        last = decided[-1].fields  # the budget's, where it was asked
+        back = released.get(operation_id, {})
+        left = {unit: amount - back.get(unit, 0) for unit, amount in from_text(last.get("amounts", {})).items()}
+        yield Pending(
+            operation_id=operation_id,
+            operation=str(last.get("operation", "")),
+            seq=decided[-1].seq,
+            at=last["evaluation_time"],
+            reserved=as_text({unit: amount for unit, amount in left.items() if amount}),
+            # The first report counts (B7): after it, no other settles anything.
+            settles=() if operation_id in used else _settling(last),
+        )
+
+
+def _settling(said: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(cap["cap"] for cap in said.get("caps", ()) if cap.get("settles"))
+
+
+def _unknown(records: Records, tenant_id: str, pending: Pending) -> bool:
+    known = records.identity(tenant_id, "op", pending.operation_id)
+    return known is None or known.state == "PENDING"
+
+
+def _stated(records: Records, tenant_id: str, event: record.Event) -> dict[str, str | None] | None:
+    content = event.fields.get("content")
+    if event.type not in record.BUDGET_DECISIONS or not isinstance(content, dict) or "justification" not in content:
+        return None
+    body = records.content(tenant_id, content["justification"])
+    return {"text": None if body is None else str(canonical.decode(body)["justification"])}
+
+
+def _blocks(events: Sequence[record.Event], zones: str | None) -> Iterator[Block]:
+    """Yield every blocked run in order, with the results that stand before its summary, and every blocked budget."""
     results: dict[str, list[dict[str, Any]]] = {}
     for event in events:
         said = event.fields
@@ -219,9 +355,42 @@ def _blocks(events: Sequence[record.Event]) -> Iterator[Block]:
                 findings=tuple(said["findings"]),
                 results=tuple(results.pop(said["validation_run_id"], ())),
             )
+        elif event.type == record.BUDGET_BLOCK:
+            yield _budget_block(event, zones)
 
 
-def _entry(event: record.Event) -> Entry:
+def _budget_block(event: record.Event, zones: str | None) -> Block:
+    said = event.fields
+    return Block(
+        seq=event.seq,
+        at=said["evaluation_time"],
+        validation_run_id=None,
+        choke_point=None,
+        operation_id=said.get("operation_id"),
+        findings=tuple(said["findings"]),
+        results=(),
+        budget=BudgetBlock(
+            reason=said["reason"],
+            operation=said["operation"],
+            cost_class=said.get("cost_class"),
+            amounts=said["amounts"],
+            assumed=tuple(said.get("assumed", ())),
+            period=said["period"],
+            ends_at=_ends_at(said["evaluation_time"], zones),
+            caps=tuple(cap for cap in said["caps"] if cap["verdict"] == Verdict.BLOCK),
+        ),
+    )
+
+
+def _ends_at(at: str, zones: str | None) -> dict[str, str]:
+    """Return when the day and the month of an instant end; nothing where no policy with budgets says in which zone."""
+    at_ms = parse_instant(at)
+    if zones is None or at_ms is None:
+        return {}
+    return {period.value: format_instant(span(zones, at_ms, period).end_ms) for period in (Period.DAY, Period.MONTH)}
+
+
+def _entry(event: record.Event, justification: dict[str, str | None] | None) -> Entry:
     said = event.fields
     findings = tuple(said.get("findings", ()))
     reasons = (said["reason"],) if isinstance(said.get("reason"), str) else tuple(found["reason"] for found in findings)
@@ -236,4 +405,5 @@ def _entry(event: record.Event) -> Entry:
         details=said.get("details", {}),
         findings=findings,
         fields={key: value for key, value in said.items() if key not in _TOLD_ELSEWHERE},
+        justification=justification,
     )

@@ -7,10 +7,13 @@ known, whether this proposal was blocked before) is decided inside the store's t
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 import msgspec
 
+from weighbridge.budgets.caps import Applicable
+from weighbridge.budgets.decide import Counter
 from weighbridge.domain.verdict import Verdict
 
 
@@ -36,10 +39,56 @@ class RunDraft(msgspec.Struct, frozen=True):
     findings: tuple[dict[str, Any], ...] = ()
 
 
-class Submission(msgspec.Struct, frozen=True):
-    """One record to be: a decision (``runs``), or other facts (``events``), never both.
+class Reservation(msgspec.Struct, frozen=True):
+    """What an operation wants to spend, ready to be decided on the counters.
 
-    ``operation`` is ``(operation_id, request_hash)`` where the runs belong to one operation. ``completes`` is
+    ``cost_class`` is None for an operation that nobody knows. ``amounts`` are whole numbers by unit, of which ``assumed`` are
+    the class maximum (B12). ``applicable`` are the caps it falls under. ``justification`` is the content hash of the stated
+    reason (B13). ``findings`` are BLOCKs known before the transaction, as ``{"reason", "details"}``. ``request_hash`` is the
+    hash of what was asked. ``policy`` is the content hash of the effective policy, where no run beside it points to that.
+    ``unpriced`` says why the money that a cap counts is not known; ``priced`` at which unit prices it was worked out, by which a
+    report of use is priced, too (B7). ``proposal`` is the content hash of operation and arguments, and ``proposal_hash`` what the
+    action is known by, where no run beside it says so (G10).
+    """
+
+    operation: str
+    cost_class: str | None
+    account_id: str | None
+    plan_id: str | None
+    amounts: dict[str, int]
+    applicable: Applicable
+    request_hash: str
+    assumed: tuple[str, ...] = ()
+    justification: str | None = None
+    findings: tuple[dict[str, Any], ...] = ()
+    policy: str | None = None
+    unpriced: dict[str, str] | None = None
+    priced: dict[str, str] | None = None
+    proposal: str | None = None
+    proposal_hash: str | None = None
+
+
+class BudgetTerms(msgspec.Struct, frozen=True):
+    """What a policy says of counters, for its activation: what its caps count, and the tenant's zone (B9, B14)."""
+
+    families: tuple[str, ...]
+    time_zone: str
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """What an operation really consumed, whole numbers by unit (B7). ``request_hash`` is the hash of the report."""
+
+    operation_id: str
+    consumed: dict[str, int]
+    request_hash: str
+
+
+class Submission(msgspec.Struct, frozen=True):
+    """One record to be: a decision (``runs``, ``reservation``), or other facts (``events``), never both.
+
+    ``operation`` is ``(operation_id, request_hash)`` where the runs belong to one operation; a reservation always belongs to
+    one. Its budget is asked last, and only where no run is a BLOCK (B11). ``terms`` are None for a policy without budgets.
+    ``usage`` goes with the report that an operation completed, or stands alone with a `USAGE_REPORTED` event. ``completes`` is
     ``(operation_id, "COMPLETED" | "FAILED")`` for an `OPERATION_COMPLETED`. ``authorises`` is
     ``(choke_point, proposal_hash, inputs_hash, expires_ms)`` for a `RETRY_AUTHORISED`, given by the actor in ``common``.
     ``common`` stands once per record and on every event when read: actor, account_id, plan_id, step_id,
@@ -57,6 +106,9 @@ class Submission(msgspec.Struct, frozen=True):
     policy_version: str | None = None
     runs: tuple[RunDraft, ...] = ()
     operation: tuple[str, str] | None = None
+    reservation: Reservation | None = None
+    terms: BudgetTerms | None = None
+    usage: Usage | None = None
     events: tuple[dict[str, Any], ...] = ()
     completes: tuple[str, str] | None = None
     authorises: tuple[str, str, str, int] | None = None
@@ -66,19 +118,30 @@ class Submission(msgspec.Struct, frozen=True):
 
 
 class Head(msgspec.Struct, frozen=True):
-    """Where a tenant's ledger ends. ``seq`` 0 and the genesis hash before the first record."""
+    """Where a tenant's ledger ends. ``seq`` 0 and the genesis hash before the first record.
+
+    ``zones`` is the text form of the tenant's time zones (`budgets.periods`); None before a policy with budgets was active.
+    """
 
     seq: int
     hash: bytes
     last_time_ms: int | None = None
     policy_version: str | None = None
+    zones: str | None = None
+
+
+class Consumption(msgspec.Struct, frozen=True):
+    """Amounts by unit that were reserved in one cell, and what of them was given back by settlement."""
+
+    reserved: dict[str, int]
+    settled: dict[str, int]
 
 
 class Identity(msgspec.Struct, frozen=True):
     """A known id: the request it answers and where.
 
     ``state`` is set for operations: BLOCKED, PENDING, COMPLETED, FAILED. An id of kind ``end`` binds an operation to the outcome
-    that was reported, which then stands in ``request_hash``.
+    that was reported, which then stands in ``request_hash``; one of kind ``use`` to the consumption that was reported.
     """
 
     request_hash: str
@@ -115,7 +178,7 @@ class View(Protocol):
         """Return the tenant's head."""
 
     def identity(self, kind: str, identity: str) -> Identity | None:
-        """Return what a ``run``, ``op`` or ``end`` id is bound to."""
+        """Return what a ``run``, ``op``, ``end`` or ``use`` id is bound to."""
 
     def blocked(self, choke_point: str, proposal_hash: str) -> BlockedProposal | None:
         """Return the latest block of this proposal at this choke point."""
@@ -125,6 +188,24 @@ class View(Protocol):
 
     def has_content(self, content_hash: str) -> bool:
         """Return whether content with this hash was ever stored; erased content counts."""
+
+    def counter(self, name: str) -> Counter:
+        """Return a budget counter; one that nothing fell under is zero."""
+
+    def counters_of(self, names: Sequence[str]) -> Sequence[Counter]:
+        """Return several budget counters, in the order of their names: those that one reservation falls under."""
+
+    def consumption(self, cell: str) -> Consumption | None:
+        """Return one cell of what was consumed (`reserving.cell_name`)."""
+
+    def cells(self) -> Iterable[tuple[str, Consumption]]:
+        """Return every cell. Read once for each new family of caps (B14)."""
+
+    def families(self) -> tuple[str, ...]:
+        """Return what the counters count: the families of the policy that was active last, sorted."""
+
+    def body(self, seq: int) -> bytes:
+        """Return the body of a record that a row points to."""
 
 
 class Committed(msgspec.Struct, frozen=True):

@@ -12,8 +12,10 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from weighbridge import canonical
+from weighbridge.domain.amounts import CostClass, from_text, money, parse_amount
+from weighbridge.domain.caps import EACH, SCOPE_FIELDS, Cap, Period
 from weighbridge.domain.choke_point import ChokePoint, Input
-from weighbridge.domain.context import CostClass, OperationFacts, OperationKind
+from weighbridge.domain.context import OperationFacts, OperationKind
 from weighbridge.domain.evidence import Trust
 from weighbridge.domain.freezing import freeze
 from weighbridge.domain.instant import parse_duration
@@ -28,7 +30,9 @@ from weighbridge.domain.paths import (
 )
 from weighbridge.domain.verdict import Verdict
 from weighbridge.errors import CanonicalError, PolicyError, Problem
+from weighbridge.policy.amount_text import UNLIMITED
 from weighbridge.policy.effective import (
+    BudgetPolicy,
     CompliancePolicy,
     Condition,
     ContradictionPolicy,
@@ -39,7 +43,9 @@ from weighbridge.policy.effective import (
     FreshnessPolicy,
     GroundedValue,
     GroundingPolicy,
+    ModelPrice,
     NotNeeded,
+    Prices,
     ProhibitedValue,
     RequiredKnown,
     SourcePolicy,
@@ -80,6 +86,7 @@ def _compile(document: dict[str, Any], version: str) -> EffectivePolicy:
         grounding=_section(document, "grounding", _grounding),
         contradiction=_section(document, "contradiction", lambda section: _contradiction(section, guarded)),
         compliance=compliance,
+        budgets=_section(document, "budgets", _budgets),
         custom_validators=tuple(
             CustomValidator(entry["id"], freeze(entry["config"])) for entry in document["validators"]
         ),
@@ -283,3 +290,41 @@ def _value_pattern(entry: Mapping[str, Any]) -> ValuePattern:
         compiled=None if regex is None else compile_pattern(regex),
         normalise=frozenset(entry["normalise"]),
     )
+
+
+# --- Budgets ----------------------------------------------------------------------------------------------------------
+
+
+def _budgets(section: Mapping[str, Any]) -> BudgetPolicy:
+    caps = tuple(map(_cap, section["caps"]))
+    maxima = {CostClass(name): _frozen(from_text(entry["maximum"])) for name, entry in section["cost_classes"].items()}
+    return BudgetPolicy(
+        time_zone=section["time_zone"],
+        caps=caps,
+        maxima=MappingProxyType(maxima),
+        prices=_section(section, "prices", _prices),
+        families=tuple(sorted({cap.family for cap in caps})),
+    )
+
+
+def _cap(entry: Mapping[str, Any]) -> Cap:
+    scope, classes = entry["scope"], entry.get("cost_classes")
+    return Cap(
+        id=entry["id"],
+        unit=entry["unit"],
+        period=Period(entry["period"]),
+        hard_cap=None if entry["hard_cap"] == UNLIMITED else parse_amount(entry["hard_cap"]),
+        soft_cap=parse_amount(entry["soft_cap"]) if "soft_cap" in entry else None,
+        scope=tuple((name, None if scope[name] == EACH else scope[name]) for name in SCOPE_FIELDS if name in scope),
+        cost_classes=None if classes is None else frozenset(map(CostClass, classes)),
+        settles=entry["settlement"],
+        requires_justification=entry["justification"],
+    )
+
+
+def _prices(table: Mapping[str, Any]) -> Prices:
+    models = {
+        name: ModelPrice(parse_amount(price["input"]), parse_amount(price["output"]))
+        for name, price in table["models"].items()
+    }
+    return Prices(money(table["currency"]), _frozen(from_text(table["operations"])), _frozen(models))

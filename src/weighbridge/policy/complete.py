@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from weighbridge import canonical
+from weighbridge.domain.amounts import CostClass
+from weighbridge.domain.caps import EACH, Period
 
 MAX_CLOCK_SKEW: Final = "5s"  # machines that keep time by NTP are closer; more is a clock that is wrong
 
@@ -36,6 +38,7 @@ _SECTION_DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
         "required_known": [],
         "value_patterns": [],
     },
+    "budgets": {"time_zone": "UTC", "cost_classes": {}, "caps": []},
 }
 _SOURCE_DEFAULTS: Final = {"trust": "observed", "free_text": [], "admitted_text": []}
 
@@ -46,6 +49,7 @@ _ENTRY_LISTS: Final = {
     "grounding": ("values",),
     "contradiction": ("rules",),
     "compliance": (*_PATH_IDS, "value_patterns"),
+    "budgets": ("caps",),
 }
 """Lists of rules with an id, in an order that means nothing: each is judged for itself."""
 
@@ -62,6 +66,7 @@ _VALUE_SETS: Final = {
 _ENTRY_SETS: Final = (
     "action_types",
     "choke_points",
+    "cost_classes",
     "equals",
     "fields",
     "inputs",
@@ -103,6 +108,8 @@ def finished(merged: Mapping[str, Any]) -> dict[str, Any]:
         name: {"action_type": name, "declares_proposal": False, **operation}
         for name, operation in document["operations"].items()
     }
+    if "budgets" in document:
+        document["budgets"] = _budgets(document["budgets"])
     if "grounding" in document:
         _inherit_severity(document["grounding"])
     copy: dict[str, Any] = canonical.encode_and_decode(document)[1]
@@ -127,6 +134,23 @@ def _source(source: Mapping[str, Any]) -> dict[str, Any]:
 
 def _inherit_severity(grounding: dict[str, Any]) -> None:
     grounding["values"] = [{"severity": grounding["severity"], **entry} for entry in grounding["values"]]
+
+
+def _budgets(section: Mapping[str, Any]) -> dict[str, Any]:
+    classes = {name: entry for name, entry in section["cost_classes"].items() if entry["maximum"]}
+    made = {**section, "cost_classes": classes, "caps": list(map(complete_cap, section["caps"]))}
+    if "prices" in made:
+        made["prices"] = {"operations": {}, "models": {}, **made["prices"]}
+    return made
+
+
+def complete_cap(cap: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a cap with its defaults: no scope is the whole tenant, one per plan has a plan, every class is any."""
+    scope = {**({"plan": EACH} if cap["period"] == Period.PLAN else {}), **cap.get("scope", {})}
+    made = {"settlement": False, "justification": False, **cap, "scope": scope}
+    if len(made.get("cost_classes", ())) == len(CostClass):
+        del made["cost_classes"]
+    return made
 
 
 def _by_id(entries: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Final, Literal
 
 from weighbridge import canonical
+from weighbridge.domain.amounts import shown
 from weighbridge.domain.instant import parse_duration
+from weighbridge.policy.amount_text import UNLIMITED
+from weighbridge.policy.budget_caps import limit_of, no_higher, shown_limit, uncovered_classes, warning_of
 from weighbridge.policy.effective import EffectivePolicy
 from weighbridge.policy.mistakes import Steps, where
 
@@ -98,6 +101,8 @@ def _sized(measure: Callable[[Any], Any], larger: Effect) -> _Compare:
 
 
 def _opposite(effect: Effect) -> Effect:
+    if effect == CHANGED:
+        return CHANGED
     return LOOSER if effect == STRICTER else STRICTER
 
 
@@ -273,6 +278,92 @@ def _validators(steps: Steps, before: Any, after: Any) -> Iterator[Change]:
         yield Change(where(steps), CHANGED, "run in another order")
 
 
+# --- Budgets ----------------------------------------------------------------------------------------------------------
+
+
+def _budgets(steps: Steps, before: Any, after: Any) -> Iterator[Change]:
+    """Without the section, every operation is BLOCK `NO_APPLICABLE_CONFIG` (B8)."""
+    if before is _ABSENT:
+        yield Change(where(steps), LOOSER, "is configured, and was BLOCK NO_APPLICABLE_CONFIG")
+    elif after is _ABSENT:
+        yield Change(where(steps), STRICTER, "is not configured any more, which is BLOCK NO_APPLICABLE_CONFIG")
+    else:
+        yield from _presence(LOOSER)(steps, before, after)
+
+
+def _caps(steps: Steps, before: Any, after: Any) -> Iterator[Change]:
+    """One cap more is stricter, unless it lets through what fell under no cap before (B8); one less is the opposite."""
+    olds, news = {cap["id"]: cap for cap in before}, {cap["id"]: cap for cap in after}
+    for identity in sorted({**olds, **news}):
+        place = (*steps, identity)
+        old, new = olds.get(identity), news.get(identity)
+        if old is not None and new is not None:
+            yield from _cap_changes(place, old, new)
+        elif new is not None:
+            effect: Effect = CHANGED if uncovered_classes(new, before) else STRICTER
+            yield Change(where(place), effect, f"is new: {_cap_text(new)}")
+        elif old is not None:
+            effect = CHANGED if uncovered_classes(old, after) else LOOSER
+            yield Change(where(place), effect, f"is gone, was {_cap_text(old)}")
+
+
+def _cap_text(cap: Mapping[str, Any]) -> str:
+    return f"{shown_limit(cap)}/{cap['period'].lower()}"
+
+
+def _cap_changes(steps: Steps, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Change]:
+    comparable = all(before.get(key) == after.get(key) for key in ("unit", "period", "scope", "cost_classes"))
+    for key in sorted({**before, **after}):
+        old, new = before.get(key, _ABSENT), after.get(key, _ABSENT)
+        if old != new:
+            effect = _cap_effect(key, before, after) if comparable else CHANGED
+            yield _change((*steps, key), effect, _cap_value(key, before), _cap_value(key, after))
+
+
+def _cap_effect(key: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Effect:
+    if key in {"hard_cap", "soft_cap"}:
+        measure = limit_of if key == "hard_cap" else warning_of
+        return STRICTER if no_higher(measure(after), measure(before)) else LOOSER
+    return STRICTER if after[key] == (key == "justification") else LOOSER
+
+
+def _cap_value(key: str, cap: Mapping[str, Any]) -> Any:
+    if key not in cap:
+        return _ABSENT
+    value = cap[key]
+    return shown(int(value), cap["unit"]) if key in {"hard_cap", "soft_cap"} and value != UNLIMITED else value
+
+
+def _maximum(steps: Steps, before: Any, after: Any) -> Iterator[Change]:
+    """Where more is assumed of unknown cost, less fits (B12). Assumed at all, it may pass, or be counted by caps that are new."""
+    effect: Effect = CHANGED
+    if before is not _ABSENT and after is not _ABSENT:
+        effect = STRICTER if int(after) > int(before) else LOOSER
+    yield _change(steps, effect, *(_amount(value, str(steps[-1])) for value in (before, after)))
+
+
+def _amount(value: Any, unit: str) -> Any:
+    return value if value is _ABSENT else shown(int(value), unit)
+
+
+def _prices(steps: Steps, before: Any, after: Any) -> Iterator[Change]:
+    if before is _ABSENT or after is _ABSENT:
+        yield Change(where(steps), CHANGED, "are new" if before is _ABSENT else "are gone")
+        return
+    comparable = before["currency"] == after["currency"]
+    for key in sorted({**before, **after}):
+        for change in _compare((*steps, key), before.get(key, _ABSENT), after.get(key, _ABSENT)):
+            yield change if comparable else replace(change, effect=CHANGED)
+
+
+def _price(steps: Steps, before: Any, after: Any) -> Iterator[Change]:
+    """At a higher price the same calls reserve more. A price that is new makes cost known."""
+    effect: Effect = CHANGED
+    if before is not _ABSENT and after is not _ABSENT:
+        effect = STRICTER if int(after) > int(before) else LOOSER
+    yield _change(steps, effect, before, after)
+
+
 _RULES: Final[Mapping[Steps, _Compare]] = {
     ("max_clock_skew",): _sized(_milliseconds, LOOSER),
     ("sources", "*", "trust"): _trust,
@@ -304,5 +395,14 @@ _RULES: Final[Mapping[Steps, _Compare]] = {
     ("compliance", "prohibited_values"): _rules,
     ("compliance", "required_known"): _rules,
     ("compliance", "value_patterns"): _rules,
+    ("budgets",): _budgets,
+    ("budgets", "caps"): _caps,
+    ("budgets", "cost_classes", "*"): _presence(CHANGED),
+    ("budgets", "cost_classes", "*", "maximum", "*"): _maximum,
+    ("budgets", "prices"): _prices,
+    ("budgets", "prices", "operations", "*"): _price,
+    ("budgets", "prices", "models", "*"): _presence(CHANGED),
+    ("budgets", "prices", "models", "*", "input"): _price,
+    ("budgets", "prices", "models", "*", "output"): _price,
     ("validators",): _validators,
 }

@@ -16,6 +16,7 @@ from pydantic import BeforeValidator, Field, StrictBool
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core.core_schema import WithDefaultSchema
 
+from weighbridge.policy.budget_section import BudgetsOrUnlimited, TenantBudgetsOrUnlimited
 from weighbridge.policy.compile import compile_effective
 from weighbridge.policy.effective import EffectivePolicy
 from weighbridge.policy.leaves import (
@@ -315,6 +316,8 @@ class TenantSection(Part):
     """More rules, fewer unknown values."""
     compliance: Maybe[Compliance] = None
     """More denials, shorter allow lists."""
+    budgets: Maybe[TenantBudgetsOrUnlimited] = None
+    """Lower caps, and more of them."""
     validators: Maybe[tuple[CustomValidatorEntry, ...]] = None
     """More validators, after those of the base."""
 
@@ -348,6 +351,8 @@ class PolicyDocument(Part):
     """What a proposal must not contradict."""
     compliance: Maybe[Compliance] = None
     """What must not occur in a proposal, and what must be known."""
+    budgets: Maybe[BudgetsOrUnlimited] = None
+    """What may be spent; without it every operation is BLOCK `NO_APPLICABLE_CONFIG`."""
     validators: Maybe[tuple[CustomValidatorEntry, ...]] = None
     """Validators of one's own, in the order in which they run after the four."""
     replaceable: Maybe[Distinct[ProposalPath]] = None

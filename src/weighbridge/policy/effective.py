@@ -13,6 +13,8 @@ from typing import Any
 
 import msgspec
 
+from weighbridge.domain.amounts import CostClass
+from weighbridge.domain.caps import Cap
 from weighbridge.domain.choke_point import ChokePoint, Input
 from weighbridge.domain.context import OperationFacts
 from weighbridge.domain.evidence import Trust
@@ -199,6 +201,35 @@ class CustomValidator(msgspec.Struct, frozen=True):
     config: Mapping[str, Any]
 
 
+class ModelPrice(msgspec.Struct, frozen=True):
+    """What a language model costs, in pico-units of the price table's currency for each token."""
+
+    input: int
+    output: int
+
+
+class Prices(msgspec.Struct, frozen=True):
+    """The price table: money for an operation, and for the tokens of a model. ``unit`` as in ``pico_USD``."""
+
+    unit: str
+    operations: Mapping[str, int]
+    models: Mapping[str, ModelPrice]
+
+
+class BudgetPolicy(msgspec.Struct, frozen=True):
+    """What may be spent (B1 to B14).
+
+    ``caps`` are sorted by id. ``maxima`` is what a request of a class reserves in a unit whose amount nobody knows (B12).
+    ``families`` are what the caps count, sorted, each once (`weighbridge.domain.caps`). ``time_zone`` is an IANA name.
+    """
+
+    time_zone: str
+    caps: tuple[Cap, ...]
+    maxima: Mapping[CostClass, Mapping[str, int]]
+    prices: Prices | None
+    families: tuple[str, ...]
+
+
 class EffectivePolicy(msgspec.Struct, frozen=True, eq=False):
     """Everything that counts for one tenant."""
 
@@ -213,6 +244,7 @@ class EffectivePolicy(msgspec.Struct, frozen=True, eq=False):
     grounding: GroundingPolicy | None
     contradiction: ContradictionPolicy | None
     compliance: CompliancePolicy | None
+    budgets: BudgetPolicy | None
     custom_validators: tuple[CustomValidator, ...]
     memo: dict[Any, Any] = {}
     """What validators derived from the other fields and keep, so that a rule is prepared once; never a source of facts."""

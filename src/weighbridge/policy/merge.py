@@ -10,15 +10,26 @@ Plain data in, plain data out; defaults and order are `complete`'s business.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from weighbridge import canonical
+from weighbridge.domain.amounts import shown
 from weighbridge.domain.instant import parse_duration
 from weighbridge.domain.paths import parse_path
-from weighbridge.policy.complete import MAX_CLOCK_SKEW, finished, ordered_entry, with_ids
-from weighbridge.policy.mistakes import Mistake, Steps, where
+from weighbridge.policy.amount_text import named
+from weighbridge.policy.amount_text import written as as_written
+from weighbridge.policy.budget_caps import (
+    classes_of,
+    limit_of,
+    no_higher,
+    shown_limit,
+    uncovered_classes,
+    warning_of,
+)
+from weighbridge.policy.complete import MAX_CLOCK_SKEW, complete_cap, finished, ordered_entry, with_ids
+from weighbridge.policy.mistakes import Mistake, Steps, listed, where
 
 _TRUST_ORDER: Final = ("observed", "trusted", "system_of_record")
 _SEVERITY_ORDER: Final = ("WARN", "BLOCK")
@@ -48,7 +59,8 @@ def merge(written: Mapping[str, Any], tenant_id: str | None) -> Merged:
     if section is None:
         return Merged(finished(base), [])
     source_types = base.get("freshness", {}).get("source_types", {})
-    merger = _Merger(("tenants", str(tenant_id)), _replaceable_keys(written), source_types)
+    caps = list(map(complete_cap, base.get("budgets", {}).get("caps", ())))
+    merger = _Merger(("tenants", str(tenant_id)), _replaceable_keys(written), source_types, caps)
     merged = merger.mapping((), base, with_ids(section))
     return Merged(finished(merged), merger.mistakes)
 
@@ -67,6 +79,7 @@ class _Merger:
     prefix: Steps
     replaceable: frozenset[Steps]
     source_types: Mapping[str, Any]
+    caps: Sequence[Mapping[str, Any]]
     mistakes: list[Mistake] = field(default_factory=list)
 
     def refuse(self, steps: Steps, message: str, write: str) -> None:
@@ -92,7 +105,8 @@ class _Merger:
         """Refuse a section the base lacks: it would turn `CONFIG_MISSING` into a judgement (G5)."""
         self.refuse(
             steps,
-            f"the base has no `{steps[0]}`, so that it is BLOCK CONFIG_MISSING for everybody; one for a tenant widens that",
+            f"the base has no `{steps[0]}`, so that it is BLOCK {_ABSENCE_IS.get(steps[0], 'CONFIG_MISSING')} for everybody; "
+            "one for a tenant widens that",
             f"`{steps[0]}` in the base, {_declare(steps)}",
         )
         return _ABSENT
@@ -106,7 +120,8 @@ class _Merger:
         )
 
 
-_SECTIONS: Final = frozenset({("freshness",), ("grounding",), ("contradiction",), ("compliance",)})
+_SECTIONS: Final = frozenset({("freshness",), ("grounding",), ("contradiction",), ("compliance",), ("budgets",)})
+_ABSENCE_IS: Final[Mapping[Any, str]] = {"budgets": "NO_APPLICABLE_CONFIG"}  # B8
 
 _Rule = Callable[[_Merger, Steps, Any, Any], Any]
 
@@ -276,6 +291,129 @@ def _appended(merger: _Merger, steps: Steps, base: Any, section: Any) -> Any:
     return merged
 
 
+# --- Budgets ----------------------------------------------------------------------------------------------------------
+
+
+def _free(_merger: _Merger, _steps: Steps, _base: Any, section: Any) -> Any:
+    return section
+
+
+def _prices(merger: _Merger, steps: Steps, base: Any, section: Any) -> Any:
+    """Keep the base's prices: with another price the same calls reserve more or less, and a new one makes cost known (B12)."""
+    if base is not _ABSENT:
+        return merger.mapping(steps, base, section)
+    merger.refuse(
+        steps,
+        "the base has no prices, so that cost in money is unknown there; prices for one tenant may widen that",
+        f"them in the base, {_declare(steps)}",
+    )
+    return _ABSENT
+
+
+def _higher_maximum(merger: _Merger, steps: Steps, base: Any, section: Any) -> Any:
+    """Assume more of unknown cost, never less (B12). What no cap of the base counts is free to be assumed."""
+    cost_class, unit = str(steps[2]), str(steps[4])
+    if base is not _ABSENT:
+        if int(section) < int(base):
+            merger.refuse(
+                steps,
+                f"{shown(int(section), unit)} is below the base's {shown(int(base), unit)}; a tenant can only raise it",
+                f"{as_written(int(base), unit)} or more, {_declare(steps)}",
+            )
+            return base
+        return section
+    if not any(cap["unit"] == unit and cost_class in classes_of(cap) for cap in merger.caps):
+        return section
+    merger.refuse(
+        steps,
+        f"the base assumes nothing of unknown {named(unit)}, which is BLOCK COST_UNKNOWN under its caps; a maximum for one "
+        "tenant widens that",
+        f"it in the base, {_declare(steps)}",
+    )
+    return _ABSENT
+
+
+def _caps(merger: _Merger, steps: Steps, base: Any, section: Any) -> Any:
+    """Add caps, for requests that fall under a cap of the base too (B8), and lower those of the base."""
+    merged = {cap["id"]: cap for cap in (() if base is _ABSENT else base)}
+    for index, cap in enumerate(section):
+        known = merged.get(cap["id"])
+        if (*steps, cap["id"]) in merger.replaceable:
+            merged[cap["id"]] = cap
+        elif known is not None:
+            merged[cap["id"]] = _lower_cap(merger, (*steps, index), known, cap)
+        elif not (beyond := uncovered_classes(complete_cap(cap), merger.caps)):
+            merged[cap["id"]] = cap
+        else:
+            merger.refuse(
+                (*steps, index),
+                f"requests of {listed(beyond)} can fall under this cap and under none of the base, where they are BLOCK "
+                "NO_APPLICABLE_CONFIG; a cap for one tenant widens that",
+                f"a cap for them in the base, {_declare(steps)}",
+            )
+    return list(merged.values())
+
+
+def _lower_cap(merger: _Merger, steps: Steps, known: Mapping[str, Any], cap: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the base's cap with what the section lowers in it; keys that the section leaves out are the base's."""
+    merged = dict(known)
+    before, after = complete_cap(known), complete_cap({**known, **cap})
+    for key, place in (
+        ("unit", "hard_cap"),
+        ("period", "hard_cap"),
+        ("scope", "scope"),
+        ("cost_classes", "cost_classes"),
+    ):
+        if before.get(key) != after.get(key) and not (
+            key == "cost_classes" and classes_of(before) == classes_of(after)
+        ):
+            merger.refuse(
+                (*steps, place),
+                f"the base has a cap `{cap['id']}` with another `{key}`",
+                f"the same {key}, or another id, {_declare(_cap_key(cap))}",
+            )
+            return merged
+    if no_higher(limit_of(after), limit_of(before)):
+        merged["hard_cap"] = after["hard_cap"]
+    else:
+        _refuse_higher(merger, (*steps, "hard_cap"), cap, shown_limit(after), shown_limit(before))
+    if no_higher(warning_of(after), warning_of(before)):
+        merged.update({"soft_cap": after["soft_cap"]} if "soft_cap" in after else {})
+    else:
+        texts = [shown(warning_of(one) or 0, one["unit"]) for one in (after, before)]
+        _refuse_higher(merger, (*steps, "soft_cap"), cap, *texts)
+    _keep_soft_below_hard(merger, steps, merged, cap)
+    for key, strict in (("justification", True), ("settlement", False)):
+        if after[key] in {before[key], strict}:
+            merged[key] = after[key]
+        else:
+            text = str(after[key]).lower()
+            message = f"`{key}: {text}` widens the base's; a tenant can only turn it {'on' if strict else 'off'}"
+            merger.refuse((*steps, key), message, f"{str(strict).lower()}, {_declare(_cap_key(cap))}")
+    return merged
+
+
+def _keep_soft_below_hard(merger: _Merger, steps: Steps, merged: dict[str, Any], cap: Mapping[str, Any]) -> None:
+    warning, limit = warning_of(merged), limit_of(merged)
+    if warning is None or no_higher(warning, limit):
+        return
+    if "soft_cap" not in cap:
+        message = f"the base's soft cap {shown(warning, merged['unit'])} is above this hard cap {shown_limit(merged)}"
+        merger.refuse((*steps, "hard_cap"), message, "a `soft_cap` in this section too")
+    merged["soft_cap"] = merged["hard_cap"]
+
+
+def _refuse_higher(merger: _Merger, steps: Steps, cap: Mapping[str, Any], section: str, base: str) -> None:
+    message = f"{section} is above the base's {base}; a tenant can only lower it"
+    merger.refuse(steps, message, f"{base.replace(',', '')} or less, {_declare(_cap_key(cap))}")
+
+
+def _cap_key(cap: Mapping[str, Any]) -> Steps:
+    return "budgets", "caps", str(cap["id"])
+
+
+# --- Which key is what ------------------------------------------------------------------------------------------------
+
 _ANY: Final = "*"
 _MERGE_RULES: Final[Mapping[Steps, _Rule]] = {
     ("max_clock_skew",): _lower_duration,
@@ -305,6 +443,16 @@ _MERGE_RULES: Final[Mapping[Steps, _Rule]] = {
     ("compliance", "prohibited_values"): _rules,
     ("compliance", "required_known"): _rules,
     ("compliance", "value_patterns"): _rules,
+    ("budgets", "time_zone"): _free,
+    ("budgets", "cost_classes", _ANY, "maximum", _ANY): _higher_maximum,
+    ("budgets", "prices"): _prices,
+    ("budgets", "prices", "currency"): _fixed,
+    ("budgets", "prices", "source"): _fixed,
+    ("budgets", "prices", "date"): _fixed,
+    ("budgets", "prices", "sha256"): _fixed,
+    ("budgets", "prices", "operations", _ANY): _fixed,
+    ("budgets", "prices", "models", _ANY): _fixed,
+    ("budgets", "caps"): _caps,
     ("validators",): _appended,
 }
 
@@ -326,7 +474,7 @@ def _names_key(pattern: Steps, rule: _Rule, steps: Steps, base: Mapping[str, Any
         return False
     if len(steps) <= len(pattern):
         return True
-    if len(steps) != len(pattern) + 1 or rule not in {_rules, _appended}:
+    if len(steps) != len(pattern) + 1 or rule not in {_rules, _appended, _caps}:
         return False
     entries: Any = base
     for step in steps[:-1]:

@@ -139,6 +139,7 @@ def entry_lists(part: Mapping[str, Any]) -> Iterator[tuple[Steps, Any]]:
         ("compliance", "prohibited_values"),
         ("compliance", "required_known"),
         ("compliance", "value_patterns"),
+        ("budgets", "caps"),
     )
     for section, key in places:
         yield (section, key), part.get(section, {}).get(key, ())

@@ -1,8 +1,8 @@
 """Does a policy of the right shape make sense? Everything beyond the shape of single keys, reported together.
 
-Four questions, each with a file of its own: can the values be meant (`possible`), can every rule ever matter (`reachable`), does
-every rule add something (`overlapping`), and does a tenant's section only make things stricter (`merge`). Mistakes carry
-their place in the document as it was written.
+Five questions, each with a file of its own: can the values be meant (`possible`), can every rule ever matter (`reachable`), does
+every rule add something (`overlapping`), does every cap, price and maximum (`budget_soundness`), and does a tenant's section
+only make things stricter (`merge`). Mistakes carry their place in the document as it was written.
 """
 
 from __future__ import annotations
@@ -12,8 +12,11 @@ from dataclasses import replace
 from typing import Any
 
 from weighbridge import canonical
+from weighbridge.domain.amounts import currency_of
 from weighbridge.domain.paths import parse_path
 from weighbridge.errors import CanonicalError
+from weighbridge.policy.budget_section import NO_CAPS, WRITE_CAPS
+from weighbridge.policy.budget_soundness import pointless_budgets
 from weighbridge.policy.complete import with_ids
 from weighbridge.policy.merge import Merged, is_key, merge
 from weighbridge.policy.mistakes import Mistake, Steps, closest
@@ -31,6 +34,7 @@ _SECTION_KEYS = (
     "grounding",
     "contradiction",
     "compliance",
+    "budgets",
     "validators",
 )
 
@@ -55,9 +59,25 @@ def find_mistakes(structure: Structure) -> list[Mistake]:
     if not _is_effective_form(structure.raw, scopes[None].document):
         documents = {tenant_id: scope.document for tenant_id, scope in scopes.items()}
         whole, parts = Scope((), base), [Scope(("tenants", name), part) for name, part in sections.items()]
-        found += [*unreachable_rules(structure, whole, parts, documents), *overlapping_rules(structure, whole, parts)]
+        found += [
+            *unreachable_rules(structure, whole, parts, documents),
+            *overlapping_rules(structure, whole, parts),
+            *pointless_budgets(structure, whole, parts, documents),
+        ]
     certain = [mistake for mistake in found if not _rests_on_a_gap(mistake.steps, structure)]
-    return mistakes + [replace(mistake, steps=structure.as_written(mistake.steps)) for mistake in certain]
+    placed = (structure.as_written(_as_spelt(mistake.steps, structure.raw)) for mistake in certain)
+    return mistakes + [replace(mistake, steps=steps) for mistake, steps in zip(certain, placed, strict=True)]
+
+
+def _as_spelt(steps: Steps, raw: Any) -> Steps:
+    """Return where a maximum of money stands: people write its currency, the effective form pico-units."""
+    currency = currency_of(str(steps[-1])) if steps[-2:-1] == ("maximum",) else None
+    if currency is None:
+        return steps
+    node = raw
+    for step in steps[:-1]:
+        node = node.get(step) if isinstance(node, dict) else None
+    return (*steps[:-1], currency) if isinstance(node, dict) and currency in node else steps
 
 
 def _rests_on_a_gap(steps: Steps, structure: Structure) -> bool:
@@ -109,6 +129,10 @@ def _tenant_mistakes(
     if structure.is_whole("replaceable"):
         yield from (mistake for mistake in scope.mistakes if not _is_doubtful(mistake.steps[2:], structure))
     yield from impossible_limits(prefix, scope.document.get("freshness", {}), section.get("freshness", {}))
+    if (
+        "budgets" in section and not scope.document.get("budgets", {"caps": True})["caps"]
+    ):  # G5: replaced by one without
+        yield Mistake((*prefix, "budgets"), f"has no caps, and {NO_CAPS}", WRITE_CAPS)
     refused = {mistake.steps for mistake in scope.mistakes}
     merged = read_structure(type(structure.document), _mergeable_in_part(scope.document)).mistakes
     for mistake in [*merged, *impossible_values((), {**scope.document, "freshness": {}})]:

@@ -17,6 +17,7 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from weighbridge.policy.budget_section import NO_CAPS, WRITE_CAPS
 from weighbridge.policy.mistakes import Mistake, Steps, closest, listed
 from weighbridge.policy.rule_kinds import KINDS_BY_NAME
 
@@ -135,7 +136,8 @@ def _take_out(model: type[BaseModel], raw: Any, errors: list[ErrorDetails], resu
 
 def _victim(error: _Error) -> Steps:
     """Return what to take out: the value itself, or what cannot do without it."""
-    if error.type in {"missing", "union_tag_invalid"} and len(error.steps) > 1:
+    spoils = error.type in {"missing", "union_tag_invalid"} or "spoils" in error.context
+    if spoils and len(error.steps) > 1:
         return error.steps[:-1]
     return error.steps
 
@@ -158,7 +160,8 @@ def _located(error: ErrorDetails, raw: Any, taken_out: frozenset[Steps]) -> _Err
     tag = ["rule"] if error["type"] == "union_tag_invalid" else []
     context = error.get("ctx", {})
     steps = (*steps, *missing, *tag)
-    return _Error(error["type"], steps, tuple(location), error["input"], context, error["msg"], at_key)
+    message = error["msg"].removeprefix("Value error, ")
+    return _Error(error["type"], steps, tuple(location), error["input"], context, message, at_key)
 
 
 def _unknown_key(error: _Error, known: tuple[str, ...], guess: str) -> Mistake:
@@ -172,6 +175,8 @@ def _unknown_key(error: _Error, known: tuple[str, ...], guess: str) -> Mistake:
 def _mistake(error: _Error) -> Mistake:
     if error.type == "missing":
         key = error.steps[-1]
+        if error.steps[-2:] == ("budgets", "caps"):  # G5, B8: "no limit" is written down
+            return Mistake(error.steps, f"`caps` is missing, and {NO_CAPS}", WRITE_CAPS)
         return Mistake(error.steps, f"`{key}` is missing", f"`{key}: …` here")
     message, write = _sentence(error)
     return Mistake(error.steps, message, write, at_key=error.at_key)

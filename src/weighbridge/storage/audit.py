@@ -81,7 +81,7 @@ def verify_tenant(
     witness: tuple[int, str] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Audit:
-    """Check one tenant of a live store: chain, head, identities, blocks, authorisations, subjects and contents (L3).
+    """Check one tenant of a live store: chain, head, and every row beside it (L3).
 
     Finds any change that does not recompute the chain, and any row that is not what the records give. A cut, restored or
     recomputed chain whose rows were made to fit shows only against a ``witness``, number and hash (hex) of a record kept
@@ -165,6 +165,8 @@ def _row_faults(moment: LedgerReader, state: fold.Fold) -> Iterator[Fault]:
     yield from fold.compare_rows("retry authorisation", state.authorisations, given)
     subjects = ((subject, subject[2]) for subject in moment.subjects(tenant))
     yield from fold.compare_rows("subject", state.subjects, subjects)
+    budget = (moment.counters(tenant), moment.consumption(tenant), moment.families(tenant))
+    yield from fold.compare_budget(state.budget, *budget)
     key = moment.tenant_key(tenant)
     yield from fold.compare_contents(
         state, key, moment.contents(tenant), lambda hashes: _mentioned(moment, tenant, hashes)

@@ -9,17 +9,19 @@ from __future__ import annotations
 import copy
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from weighbridge.budgets.decide import Counter
 from weighbridge.errors import Refusal, StoreError, WeighbridgeError
 from weighbridge.ledger import chain
 from weighbridge.ledger.commit import Effects, Replay, answer, decide, require_own
 from weighbridge.ledger.submission import (
     BlockedProposal,
     Committed,
+    Consumption,
     Head,
     Identity,
     RetryAuthorisation,
@@ -46,6 +48,9 @@ class _Tenant:
     subjects: set[tuple[str, str, int]] = field(default_factory=set)
     contents: dict[str, bytes | None] = field(default_factory=dict)
     found: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+    counters: dict[str, Counter] = field(default_factory=dict)
+    consumed: dict[str, Consumption] = field(default_factory=dict)
+    counted: tuple[str, ...] = ()
 
     def head(self) -> Head:
         return self.last or Head(0, self.genesis)
@@ -62,6 +67,24 @@ class _Tenant:
     def has_content(self, content_hash: str) -> bool:
         return content_hash in self.contents
 
+    def counter(self, name: str) -> Counter:
+        return self.counters.get(name, Counter())
+
+    def counters_of(self, names: Sequence[str]) -> list[Counter]:
+        return [self.counter(name) for name in names]
+
+    def consumption(self, cell: str) -> Consumption | None:
+        return self.consumed.get(cell)
+
+    def cells(self) -> Iterable[tuple[str, Consumption]]:
+        return self.consumed.items()
+
+    def families(self) -> tuple[str, ...]:
+        return self.counted
+
+    def body(self, seq: int) -> bytes:
+        return self.records[seq - 1].body
+
     def apply(self, effects: Effects) -> None:
         seq = effects.head.seq
         self.records.append(StoredRecord(seq, effects.leaf_hash, effects.head.hash, effects.body))
@@ -77,6 +100,9 @@ class _Tenant:
         for content_hash, body in effects.contents:
             self.contents.setdefault(content_hash, body)  # L6: erased content stays erased
         self.contents.update(dict.fromkeys(effects.erases))
+        self.counters.update(effects.counters)
+        self.consumed.update(effects.consumption)
+        self.counted = self.counted if effects.families is None else effects.families
 
 
 class MemoryStore:
@@ -197,6 +223,22 @@ class MemoryStore:
         with self._lock:
             rows = sorted(self._view(tenant_id).subjects)
         yield from rows
+
+    def counter(self, tenant_id: str, name: str) -> Counter:
+        """Return a budget counter; one that nothing fell under is zero."""
+        return self._tenant(tenant_id).counter(name)
+
+    def counters(self, tenant_id: str) -> Iterator[tuple[str, Counter]]:
+        """Yield every counter, sorted."""
+        yield from self._sorted(self._tenant(tenant_id).counters)
+
+    def consumption(self, tenant_id: str) -> Iterator[tuple[str, Consumption]]:
+        """Yield every cell of what was consumed, sorted."""
+        yield from self._sorted(self._tenant(tenant_id).consumed)
+
+    def families(self, tenant_id: str) -> tuple[str, ...]:
+        """Return what the counters count, sorted."""
+        return self._tenant(tenant_id).families()
 
     def find(self, tenant_id: str, identity: str) -> tuple[int, ...]:
         """Return the numbers of every record that an id leads to, ascending."""

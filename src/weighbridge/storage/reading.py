@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
-from weighbridge.ledger.submission import BlockedProposal, Head, Identity, RetryAuthorisation
+from weighbridge.budgets.decide import Counter
+from weighbridge.ledger.submission import BlockedProposal, Consumption, Head, Identity, RetryAuthorisation
 
 
 class StoredRecord(NamedTuple):
@@ -43,7 +44,7 @@ class LedgerReader(Protocol):
         """Return one record."""
 
     def identity(self, tenant_id: str, kind: str, identity: str) -> Identity | None:
-        """Return what a ``run``, ``op`` or ``end`` id is bound to."""
+        """Return what a ``run``, ``op``, ``end`` or ``use`` id is bound to."""
 
     def identities(self, tenant_id: str) -> Iterator[tuple[str, str, Identity]]:
         """Yield ``(kind, id, identity)`` for every known id, sorted (for `verify`)."""
@@ -56,6 +57,18 @@ class LedgerReader(Protocol):
 
     def subjects(self, tenant_id: str) -> Iterator[tuple[str, str, int]]:
         """Yield ``(kind, id, seq)``, sorted (for `verify`)."""
+
+    def counter(self, tenant_id: str, name: str) -> Counter:
+        """Return a budget counter; one that nothing fell under is zero."""
+
+    def counters(self, tenant_id: str) -> Iterator[tuple[str, Counter]]:
+        """Yield ``(name, counter)`` for every counter, also those that stand still, sorted."""
+
+    def consumption(self, tenant_id: str) -> Iterator[tuple[str, Consumption]]:
+        """Yield ``(cell, consumption)``: what was consumed on one day by one account, plan, tool and class, sorted."""
+
+    def families(self, tenant_id: str) -> tuple[str, ...]:
+        """Return what the counters count: the families of the policy that was active last, sorted."""
 
     def find(self, tenant_id: str, identity: str) -> Iterable[int]:
         """Return the numbers of every record that a plan, step, account, run or operation id leads to, ascending."""

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
+from weighbridge.budgets.caps import applicable
 from weighbridge.canonical import keyed_hash
+from weighbridge.domain.amounts import CostClass
+from weighbridge.domain.caps import Cap, Period, Scope
 from weighbridge.domain.verdict import Verdict
-from weighbridge.ledger.submission import RunDraft, Submission
+from weighbridge.ledger.submission import BudgetTerms, Reservation, RunDraft, Submission, Usage
 
 TENANT = "acme"
 NOW_MS = 1_795_341_600_000  # 2026-11-22T10:00:00Z
@@ -139,3 +144,86 @@ def authorisation(run: RunDraft, *, expires_ms: int = NOW_MS + 60_000, **given: 
 def erasure(**given: Any) -> Submission:
     """Return the record of an erasure, for `erase_content`."""
     return fact({"type": "CONTENT_ERASED", "reason": "request of the person"}, **given)
+
+
+def cap(
+    name: str,
+    hard: int | None,
+    *,
+    unit: str = "operations",
+    period: Period = Period.DAY,
+    soft: int | None = None,
+    scope: Scope = (),
+    classes: Collection[CostClass] | None = None,
+    settles: bool = False,
+    justification: bool = False,
+) -> Cap:
+    """Return a cap of an effective policy: 1 day, whole tenant, any class, unless set."""
+    return Cap(
+        id=name,
+        unit=unit,
+        period=period,
+        hard_cap=hard,
+        soft_cap=soft,
+        scope=scope,
+        cost_classes=None if classes is None else frozenset(classes),
+        settles=settles,
+        requires_justification=justification,
+    )
+
+
+def reservation(
+    operation: str,
+    caps: Sequence[Cap],
+    *runs: RunDraft,
+    amounts: Mapping[str, int] | None = None,
+    request: str | None = None,
+    account: str | None = "a-1",
+    plan: str | None = "p-1",
+    tool: str = "crm.read",
+    cost_class: CostClass = CostClass.CHEAP,
+    zone: str = "UTC",
+    justification: str | None = None,
+    findings: Sequence[str] = (),
+    policy: str | None = None,
+    **given: Any,
+) -> Submission:
+    """Return a request for an operation under ``caps``, with the runs that are judged beside it.
+
+    The policy's version follows from caps and zone, as it does from a policy's text; ``policy`` names another one.
+    """
+    values = {"account": account, "plan": plan, "tool": tool}
+    version = policy or f"policy {zone} {caps!r}"
+    judged = decision(*runs, operation=operation, request=request, policy=version, **given)
+    common = judged.common | {"account_id": account, "plan_id": plan}
+    wanted = Reservation(
+        operation=tool,
+        cost_class=cost_class.value,
+        account_id=account,
+        plan_id=plan,
+        amounts={"operations": 1} if amounts is None else dict(amounts),
+        applicable=applicable(caps, cost_class, values),
+        request_hash=hashed(f"spending {request or operation}"),
+        justification=justification,
+        findings=tuple({"reason": reason, "details": {}} for reason in findings),
+    )
+    families = tuple(sorted({one.family for one in caps}))
+    return msgspec.structs.replace(
+        judged,
+        common={name: value for name, value in common.items() if value is not None},
+        reservation=wanted,
+        terms=BudgetTerms(families, zone) if caps else None,
+    )
+
+
+def usage(operation: str, consumed: Mapping[str, int], *, request: str | None = None, **given: Any) -> Submission:
+    """Return a host's report of what an operation really consumed."""
+    event = {"type": "USAGE_REPORTED"}
+    told = Usage(operation, dict(consumed), hashed(f"use {request or sorted(consumed.items())}"))
+    return fact(event, about={"operation_id": operation}, usage=told, **given)
+
+
+def ended(operation: str, consumed: Mapping[str, int], state: str = "COMPLETED", **given: Any) -> Submission:
+    """Return the report that an operation ended, with what it really consumed."""
+    told, used = completion(operation, state, **given), usage(operation, consumed, **given)
+    return msgspec.structs.replace(told, usage=used.usage, events=(*told.events, *used.events))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 BUILT_IN: Final[tuple[Validator, ...]] = (Freshness(), Grounding(), Contradiction(), Compliance())
 
-ENGINE_LIBRARIES: Final = ("google-re2", "python-stdnum")
+ENGINE_LIBRARIES: Final = ("google-re2", "python-stdnum", "tzdata")
 """The distributions whose version may change an answer; whoever wires the engine looks the versions up."""
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from tests import samples
 from tests.command_line import run
+from tests.unit.cli.budget.spending import asked, policy, spend
 from weighbridge.cli import ledger as cli_ledger
 from weighbridge.cli.stores import reading
 from weighbridge.operations import scope
@@ -315,3 +316,60 @@ def test_a_record_other_than_a_decision_is_told_too(store):
 
 def test_the_limits_of_a_check_are_those_of_the_documentation():
     assert "--witness" in cli_ledger.LIMITS
+
+
+def test_the_tail_tells_what_budgets_said_and_what_was_reserved(tmp_path):
+    """B10: verdict, reason and cap of a decision; amounts where there is nothing else to say."""
+    told = run("ledger", "tail", "--store", spend(tmp_path / "s.db"), "--table").out
+    lines = {line.split()[0]: " ".join(line.split()[3:]) for line in told.splitlines()}
+    assert lines["4"] == "ALLOW crm.note op-3 1 operation, 0.01 USD"
+    assert lines["5"] == "WARN crm.note op-4 SOFT_CAP_EXCEEDED `day`"
+    assert lines["8"] == "BLOCK enrich op-12 HARD_CAP_EXCEEDED `dear`"
+    assert lines["12"].startswith("enrich op-11 USAGE_REPORTED, BUDGET_")
+
+
+def test_the_tail_names_an_overrun_and_a_reason_without_a_cap(tmp_path):
+    """B7, B8."""
+    spend(tmp_path / "s.db")
+    with samples.weighbridge(tmp_path / "s.db", policy=policy()) as wb:
+        wb.report_usage("op-10", {"USD": "9"}, tenant_id="acme")
+        wb.reserve(asked(50, "nobody.knows"))
+    told = run("ledger", "tail", "-n", "2", "--store", tmp_path / "s.db", "--table").out
+    assert "USAGE_REPORTED, overrun" in told
+    assert "BLOCK  nobody.knows" in told
+    assert "UNKNOWN_OPERATION" in told
+    shown = run("ledger", "show", "13", "--store", tmp_path / "s.db", "--table").out
+    assert "7.00 USD more than was reserved" in shown
+
+
+@pytest.mark.parametrize("width", [40, 80, 100, 120, 140])
+def test_the_tail_never_crops_an_amount(tmp_path, monkeypatch, width):
+    """B2: an amount that loses digits is another amount."""
+    monkeypatch.setattr("weighbridge.cli.output.WIDTH_PIPED", width)
+    prices = {"currency": "USD", "operations": {"crm.note": "$12345.678901234567"}}
+    caps = [{"id": "money", "hard_cap": "$99999/month"}]
+    with samples.weighbridge(tmp_path / "s.db", policy=policy(prices=prices, caps=caps)) as wb:
+        for number in range(3):
+            wb.reserve(asked(number, "crm.note", operation_id=f"{LONG_ID[:-1]}{number}"))
+    told = run("ledger", "tail", "--store", tmp_path / "s.db", "--table").out
+    assert max(map(len, told.splitlines())) <= width
+    assert "".join(char for char in told if char.isdigit() or char in ",.").count("12,345.678901234567") == 3
+    if width > 40:
+        assert all(f"{LONG_ID[:-1]}{number}" in told for number in range(3))
+
+
+def test_a_long_tail_is_laid_out_in_portions(store, monkeypatch):
+    monkeypatch.setattr("weighbridge.cli.ledger.PORTION", 3)
+    told = run("ledger", "tail", "--store", store, "--table").out
+    assert [line.split()[0] for line in told.splitlines()] == ["1", "2", "3", "4"]
+
+
+def test_an_empty_store_is_said_to_be_empty(tmp_path):
+    samples.weighbridge(tmp_path / "empty.db").close()
+    for words in (("ledger", "tail", "--table"), ("ledger", "show", 1), ("why", "op-1")):
+        ran = run(*words, "--store", tmp_path / "empty.db")
+        assert ran.out == ""
+        assert (
+            "the store holds no records; a copy made without the `-wal` file beside it lacks what stood there"
+            in ran.err
+        )

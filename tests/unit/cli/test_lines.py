@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from weighbridge.cli import lines
-from weighbridge.cli.lines import BATCH_LINES, Identifier, Line, Source, derived_id, read
+from weighbridge.cli.lines import BATCH_LINES, Identifier, Line, Source, derived_id, identity_of, read
 from weighbridge.errors import CanonicalError, ContextError, UsageError
 
 
@@ -126,6 +126,45 @@ def test_a_derived_id_is_the_same_for_ever():
 def test_a_stated_id_stays():
     assert Identifier().context(b'{"validation_run_id": "run-1"}')["validation_run_id"] == "run-1"
     assert Identifier().context(b'{"validation_run_id": null}')["validation_run_id"]
+
+
+SPENDING = b'{"budget": {"operation": "llm.chat", "amounts": {"tokens": 5}}}'
+
+
+def test_a_request_for_the_budget_gets_an_operation_id_the_same_in_every_run():
+    """B6, G3: the same line is known again, the same line twice is two operations."""
+    once, other = Identifier(), Identifier()
+    first, second = (once.context(SPENDING) for _ in "12")
+    assert first["operation_id"] != second["operation_id"]
+    assert [other.context(SPENDING)["operation_id"] for _ in "12"] == [first["operation_id"], second["operation_id"]]
+    assert identity_of(first) == first["operation_id"]
+    assert "validation_run_id" not in first
+
+
+def test_beside_a_choke_point_the_run_is_named_for_its_operation():
+    """G10: both ids are bound together, in every run over the line the same ones."""
+    line = b'{"choke_point": "BEFORE_STEP_EXECUTION", "budget": {}}'
+    asked = Identifier().context(line)
+    assert asked["validation_run_id"] == f"{asked['operation_id']}:BEFORE_STEP_EXECUTION"
+    assert Identifier().context(line) == asked
+    stated = Identifier().context(b'{"operation_id": "op-1", "choke_point": "BEFORE_STEP_EXECUTION", "budget": {}}')
+    assert (identity_of(stated), stated["validation_run_id"]) == ("op-1", "op-1:BEFORE_STEP_EXECUTION")
+
+
+def test_a_stated_run_id_is_stated_for_one_operation():
+    """G3: the same line with its id is the same request, also twice in one file."""
+    line = b'{"validation_run_id": "run-1", "choke_point": "BEFORE_STEP_EXECUTION", "budget": {}}'
+    identifier = Identifier()
+    first, again = identifier.context(line), identifier.context(line)
+    assert first == again
+    assert first["validation_run_id"] == "run-1"
+
+
+def test_amounts_of_any_size_have_an_id_and_text_and_numbers_are_one_request():
+    """B2, G3: amounts are exact beyond 2**53, where the canonical form of a request ends."""
+    large = b'{"budget": {"operation": "x", "amounts": {"tokens": 1000000000000000000000}}}'
+    as_text = large.replace(b"1000000000000000000000", b'"1000000000000000000000"')
+    assert Identifier().context(large) == Identifier().context(as_text)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -95,3 +96,40 @@ def test_printed_commands_are_those_that_work_here(monkeypatch):
     assert output.program() == "'an environment/bin/weighbridge'"
     monkeypatch.setattr("sys.argv", ["weighbridge/cli/__main__.py"])
     assert output.program().endswith(" -m weighbridge.cli")
+
+
+# --- Tables that fit ----------------------------------------------------------------------------------------------------
+
+
+def laid_out(*, bar):
+    made = output.table("Id", "Why")
+    made.add_column("Amount", justify="right", no_wrap=True)
+    made.add_row("op-12345678", "because of this", f"{'#' * bar} 1,234.56")
+    return made
+
+
+def printed(width, monkeypatch, capsys):
+    monkeypatch.setattr(output, "WIDTH_PIPED", width)
+    output.console().print(output.best(width, [partial(laid_out, bar=bar) for bar in (20, 0)]))
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("width", range(16, 60))
+def test_the_first_layout_that_fits_is_taken_and_nothing_is_ever_cropped(width, monkeypatch, capsys):
+    """An amount that loses digits is another amount: where nothing fits, everything is broken."""
+    told = printed(width, monkeypatch, capsys)
+    assert max(map(len, told.splitlines())) <= width
+    assert ("#" in told) is (width >= 11 + 7 + 29 + 8)
+    letters = [char for char in told if char.isalnum()]
+    for char in set("op12345678because1234.56") - {"."}:
+        assert letters.count(char) >= "op12345678becauseofthis123456".count(char)
+    if width >= 11 + 7 + 9 + 8:
+        assert "op-12345678" in told
+        assert "1,234.56" in told
+
+
+def test_what_is_piped_has_no_blanks_at_the_end_of_a_line(monkeypatch, capsys):
+    told = printed(60, monkeypatch, capsys)
+    assert told == "\n".join(line.rstrip() for line in told.splitlines()) + "\n"
+    output.console().print("")
+    assert capsys.readouterr().out == "\n"

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from tests.command_line import run
+from weighbridge.policy.budget_notes import budget_notes
 from weighbridge.policy.loader import load_policy
 from weighbridge.policy.yaml_text import SIZE_MAX
 
@@ -46,7 +47,11 @@ def test_a_policy_without_mistakes_is_named_by_its_versions():
         "good.yaml: no mistakes",
         f"  policy_version {document.effective(None).policy_version}  base",
         f"  policy_version {document.effective('acme').policy_version}  tenant acme",
+        *(f"  note: {note}" for note in budget_notes(document.effective(None))),
     ]
+    assert (
+        "no `budgets` section" in ran.out
+    )  # B8: every operation is then a BLOCK, which is no mistake, but worth a line
 
 
 def test_every_mistake_is_reported_with_line_column_reason_and_remedy():

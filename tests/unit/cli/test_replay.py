@@ -4,6 +4,7 @@ import pytest
 
 from tests import samples
 from tests.command_line import run
+from tests.unit.cli.budget.spending import spend
 from weighbridge.replay import Replayed, RunReplay
 
 
@@ -62,3 +63,12 @@ def test_a_tenant_without_runs_is_said_to_have_none(store):
     ran = run("replay", "--all", "--store", store, "--tenant", "nobody")
     assert (ran.code, ran.out) == (0, "")
     assert "no runs are on record for tenant nobody" in ran.err
+
+
+def test_an_operation_that_asked_for_its_budget_alone_has_no_run(tmp_path):
+    """G4: what budgets said is checked by adding up, not by judging again."""
+    store = spend(tmp_path / "b.db")
+    ran = run("replay", "op-1", "--store", store, "--table")
+    assert ran.code == 0
+    assert "operation op-1 asked for its budget alone, and no run is to be judged again" in ran.out
+    assert run("replay", "--all", "--store", store).err == "no runs are on record for tenant acme\n"

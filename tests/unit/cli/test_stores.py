@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from tests import samples
+from tests.command_line import run, write_contexts, write_policy
 from weighbridge import wiring
-from weighbridge.cli.stores import reading, store_or_default, tenant_or_default
+from weighbridge.cli.stores import other_tenants, reading, store_or_default, tenant_or_default
 from weighbridge.errors import UsageError
 
 
@@ -54,6 +55,24 @@ def test_whoever_reads_a_store_does_not_write_it(store, monkeypatch):
         assert reader.head("acme").seq == 1
     assert options["read_only"] is True
     assert Path(store).read_bytes() == before
+
+
+def test_a_folder_is_no_store(tmp_path):
+    for place in (str(tmp_path), f"sqlite:///{tmp_path}"):
+        with pytest.raises(UsageError, match="is a folder; name a file in it"), reading(place):
+            pass
+    for words in (["demo"], ["evaluate", write_policy(tmp_path), write_contexts(tmp_path / "c.jsonl")]):
+        ran = run(*words, "--store", tmp_path)
+        assert (ran.code, ran.err) == (2, f"error: `{tmp_path}` is a folder; name a file in it\n")
+
+
+def test_other_tenants_are_named_up_to_a_number(store, monkeypatch):
+    with samples.weighbridge(store) as wb:
+        for number in range(7):
+            wb.gate(samples.context(tenant_id=f"t-{number}"))
+    with reading(store) as reader:
+        assert other_tenants(reader, "acme") == "`t-0`, `t-1`, `t-2`, `t-3`, `t-4`, …"
+        assert other_tenants(reader, "t-0").startswith("`acme`, `t-1`")
 
 
 @pytest.mark.parametrize(

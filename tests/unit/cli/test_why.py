@@ -4,7 +4,12 @@ import pytest
 
 from tests import samples
 from tests.command_line import run
+from tests.unit.cli.budget.spending import asked as request_for
+from tests.unit.cli.budget.spending import policy, spend
 from weighbridge.domain.decision import Blocked
+from weighbridge.domain.principal import Principal
+from weighbridge.domain.spending import Tokens
+from weighbridge.ledger.record import decode
 from weighbridge.operations import scope
 
 
@@ -123,3 +128,230 @@ def test_ids_from_agents_do_not_reach_the_terminal_as_they_are(store):
     with samples.weighbridge(store) as wb:
         wb.gate(samples.blocked_context(validation_run_id="\x1b[2J", account_id="\x1b[31m"))
     assert "\x1b" not in why(store, "\x1b[2J", "--table").out
+
+
+# --- Budgets ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def spending(tmp_path):
+    """A store with the spending of a day, and operations that were executed under a cap of one a day."""
+    place = spend(tmp_path / "b.db")
+    caps = [{"id": "one", "hard_cap": "1/day", "scope": {"account": "each"}}]
+    with samples.weighbridge(tmp_path / "x.db", policy=samples.policy(budgets={"caps": caps})) as wb:
+        note = wb.operation("crm.note", cost="CHEAP", action="note")(lambda: None)
+        fine = samples.context()
+        with scope(
+            tenant="acme",
+            actor="renewal-agent",
+            account="a-1",
+            snapshot=fine["snapshot"]["fields"],
+            data_sources=fine["data_sources"],
+            evidence=fine["evidence"],
+            references=fine["proposal"]["evidence"],
+        ):
+            note.with_id("x-1")()
+            with pytest.raises(Blocked):
+                note.with_id("x-2")()
+    return place
+
+
+def test_a_budget_that_said_block_is_the_answer(spending):
+    """L4, B10: which cap, what is used, what was asked for, when there is room again."""
+    told = why(spending, "op-12", "--table").out
+    assert told.startswith(
+        "BLOCKED at the budget because\n"
+        "  cap `dear` for tool `enrich` is used up: 2 of 2 operations on 2026-11-22, no room for 1 operation more\n"
+        "  the day that `dear` counts in ends 2026-11-22 23:00:00 UTC\n"
+        "enrich by renewal-agent (agent), account a-2, policy "
+    )
+    assert "Nothing was reserved, under any cap. Its id is used up: to ask again, take a new id." in told
+    assert "The call was not made" not in told  # it was only asked: the host's to say
+    (story,) = why(spending, "op-12", "--json").lines
+    assert story["blocks"][0]["budget"]["ends_at"]["DAY"] == "2026-11-22T23:00:00.000Z"
+    assert len(story["because"]) == 2
+
+
+def test_an_executed_operation_that_its_budget_blocked_was_not_called(spending, tmp_path):
+    """G10: both stand in one story; the run says what it said, and where to look on."""
+    told = why(tmp_path / "x.db", "x-2", "--table").out
+    assert told.startswith(
+        "BLOCKED at the budget because\n  cap `one` for account `a-1` is used up: 1 of 1 operation on"
+    )
+    assert "The call was not made, and nothing was reserved, under any cap." in " ".join(told.split())
+    assert "BEFORE_STEP_EXECUTION" in told
+    run_story = why(tmp_path / "x.db", "x-2:BEFORE_STEP_EXECUTION", "--table").out
+    assert run_story.startswith("ALLOWED at BEFORE_STEP_EXECUTION\n")
+    assert "The budget of its operation x-2 said BLOCK (HARD_CAP_EXCEEDED)." in run_story
+    assert "The call was made, and completed." in why(tmp_path / "x.db", "x-1", "--table").out
+
+
+def test_what_was_reserved_used_and_given_back_is_told(spending):
+    """L4, B7."""
+    told = " ".join(why(spending, "op-11", "--table").out.split())
+    assert told.startswith("ALLOWED at the budget enrich by renewal-agent (agent)")
+    for part in ("enrich (EXPENSIVE): 1 operation, 2.00 USD", "used 0.50 of 2.00 USD", "gives back 1.50 USD"):
+        assert part in told
+    assert "WARNED at the budget because cap `day` is at 5 of 8 operations" in " ".join(
+        why(spending, "op-15", "--table").out.split()
+    )
+
+
+def test_an_account_counts_its_budget_decisions(spending):
+    told = why(spending, "a-2", "--table").out
+    head = (
+        "BLOCKED, 1 of 4 budget decisions, at the budget because\n  2026-11-22 10:00:00 enrich op-12:\n    cap `dear`"
+    )
+    assert told.startswith(head)
+    assert "\nby renewal-agent (agent), policy " in told  # several operations: none of them is the answer's
+    assert "the day that" not in told  # of one operation, it is an answer
+
+
+@pytest.mark.parametrize("width", [80, 140])
+def test_budgets_are_told_in_every_width(spending, monkeypatch, width):
+    monkeypatch.setattr("weighbridge.cli.output.WIDTH_PIPED", width)
+    for asked in ("op-12", "op-11", "a-2"):
+        assert max(map(len, why(spending, asked, "--table").out.splitlines())) <= width
+
+
+# --- Calls without an outcome, stated reasons, and many decisions -----------------------------------------------------
+
+
+@pytest.fixture
+def crashed(tmp_path, monkeypatch):
+    """A store whose plan has a call that ended and one that was cut off, and an operation that can never fit."""
+    caps = [
+        {"id": "thinking", "scope": {"plan": "each"}, "hard_cap": "$0.10/plan", "settlement": True},
+        {"id": "calls", "scope": {"account": "each"}, "hard_cap": "9/day", "justification": True},
+        {"id": "tokens", "hard_cap": "5k tokens/day"},
+    ]
+    prices = {"currency": "USD", "models": {"m": {"input": "$5/1M tokens", "output": "$5/1M tokens"}}}
+    place = tmp_path / "k.db"
+    fine = samples.context()
+    with samples.weighbridge(place, policy=samples.policy(budgets={"caps": caps, "prices": prices})) as wb:
+
+        def reserves(tokens):
+            return Tokens(input=tokens, output=500, model="m")
+
+        note = wb.operation("crm.note", cost="CHEAP", action="note", reserves=reserves)(lambda tokens: None)
+        with scope(
+            tenant="acme",
+            actor="renewal-agent",
+            account="a-1",
+            plan="p-1",
+            justification="quarter \x1b[2Jend",
+            snapshot=fine["snapshot"]["fields"],
+            data_sources=fine["data_sources"],
+            evidence=fine["evidence"],
+            references=fine["proposal"]["evidence"],
+        ):
+            note.with_id("k-1")(1000)
+            with monkeypatch.context() as killed:  # before it could say how it ended
+                killed.setattr("weighbridge.executor.Executor._report", lambda *_: None)
+                note.with_id("k-2")(1000)
+            with pytest.raises(Blocked):
+                note.with_id("k-3")(1_000_000)
+    return place
+
+
+def test_a_call_without_an_outcome_is_named_with_what_stays_reserved(crashed):
+    """G10, L4: nobody knows whether it happened, and the plan's story says so first."""
+    for asked in ("p-1", "a-1"):
+        head = why(crashed, asked, "--table").out.split(" Record ")[0]
+        call = "1 call has no outcome on record: k-2 (1 operation, 1,500 tokens, 0.0075 USD stay reserved)\n"
+        assert call in head
+        assert why(crashed, asked, "--json").lines[0]["pending"] == [
+            {
+                "operation_id": "k-2",
+                "operation": "crm.note",
+                "seq": 3,
+                "at": "2026-11-22T10:00:00.000Z",
+                "reserved": {"operations": "1", "tokens": "1500", "pico_USD": "7500000000"},
+                "settles": ["thinking"],
+            }
+        ]
+    told = why(crashed, "k-2", "--table").out
+    assert "how it ended is not on record (OUTCOME_UNKNOWN)" in told
+    assert "stay reserved; a report of use gives back what was not used of it to `thinking`" in " ".join(told.split())
+    assert "no outcome" not in why(crashed, "k-1", "--table").out
+
+
+def test_a_report_of_use_settles_a_call_without_an_outcome(crashed):
+    """B7: once; its outcome stays unknown."""
+    with samples.weighbridge(crashed) as wb:
+        wb.report_usage("k-2", {"USD": "0.0025", "tokens": 500}, tenant_id="acme")
+    (call,) = why(crashed, "p-1", "--json").lines[0]["pending"]
+    assert (call["reserved"], call["settles"]) == (
+        {"operations": "1", "tokens": "1500", "pico_USD": "2500000000"},  # no cap on tokens settles
+        [],
+    )
+    assert "no report of use gives any of it back" in why(crashed, "k-2", "--table").out
+
+
+def test_what_was_only_asked_has_no_outcome_to_miss(spending):
+    """G10: acting on it was the host's."""
+    assert why(spending, "a-2", "--json").lines[0]["pending"] == []
+
+
+def test_the_stated_reason_is_told_until_it_is_erased(crashed):
+    """B13, L6: safe on a terminal, whole in JSON."""
+    told = why(crashed, "k-2", "--table").out
+    assert told.count("stated reason: quarter \\x1b[2Jend\n") == 2  # in the answer, and where it was stated
+    (story,) = why(crashed, "k-2", "--json").lines
+    assert [entry["justification"] for entry in story["entries"] if "justification" in entry] == [
+        {"text": "quarter \x1b[2Jend"}
+    ]
+    assert "quarter" in run("ledger", "show", 3, "--store", crashed, "--table").out
+    with samples.weighbridge(crashed) as wb:
+        (entry,) = [one for one in wb.why("k-2", "acme").entries if one.justification]
+        stored = wb.reader.record("acme", entry.seq)
+        contents = [event.get("content", {}) for event in decode(stored.body).events]
+        hashes = {content["justification"] for content in contents if "justification" in content}
+        wb.erase_content([*hashes], by=Principal(id="dana", person=True), reason="request", tenant_id="acme")
+    assert "stated reason: (erased)" in why(crashed, "k-2", "--table").out
+    (story,) = why(crashed, "k-2", "--json").lines
+    assert {"text": None} in [entry.get("justification") for entry in story["entries"]]
+
+
+def test_what_can_never_fit_is_not_told_to_wait(crashed, tmp_path):
+    """B10: no period has room for it, also where another cap is used up."""
+    caps = [{"id": "one", "hard_cap": "1/day"}, {"id": "tokens", "hard_cap": "5k tokens/day"}]
+    with samples.weighbridge(tmp_path / "n.db", policy=samples.policy(budgets={"caps": caps})) as wb:
+        for number, tokens in enumerate((1, 9000)):
+            wb.reserve(request_for(number, "crm.note", budget={"operation": "crm.note", "amounts": {"tokens": tokens}}))
+    told = why(tmp_path / "n.db", "op-1", "--table").out
+    assert "cap `one` is used up" in told
+    assert " ends " not in told
+    told = " ".join(why(crashed, "k-3", "--table").out.split())
+    assert "1,000,500 tokens can never fit under cap `tokens`, which allows 5,000 tokens a day" in told
+    assert " ends " not in told
+
+
+def test_of_many_decisions_each_reason_names_its_own_the_newest_first(spending, monkeypatch):
+    """L4: which operation, and when."""
+    with samples.weighbridge(spending, samples.Clock(samples.NOW_MS + 60_000), policy=policy()) as wb:
+        wb.reserve(request_for(20, "enrich", "a-2"))
+        wb.reserve(request_for(21, "nobody.knows", "a-2"))
+    told = why(spending, "a-2", "--table").out
+    heads = ["10:01:00 nobody.knows op-21:", "10:01:00 enrich op-20:", "10:00:00 enrich op-12:"]
+    assert [told.index(f"  2026-11-22 {head}") for head in heads] == sorted(told.index(head) - 13 for head in heads)
+    assert why(spending, "a-2", "--json").lines[0]["because"][0] == "nobody registered an operation `nobody.knows`"
+    monkeypatch.setattr("weighbridge.cli.why.REASONS_SHOWN_MAX", 1)
+    assert "and 2 before: --all" in why(spending, "a-2", "--table").out
+    assert "before: --all" not in why(spending, "a-2", "--table", "--all").out
+
+
+def test_validators_without_anything_to_judge_are_one_line(tmp_path):
+    nothing = {"snapshot": None, "data_sources": None, "evidence": None, "choke_point": "BEFORE_EXPENSIVE_READ"}
+    with samples.weighbridge(tmp_path / "s.db") as wb:
+        wb.gate(samples.context(validation_run_id="run-1", **nothing))
+    place = tmp_path / "s.db"
+    idle = [one for one in why(place, "run-1").lines[0]["entries"] if one.get("reasons") == ["NOT_APPLICABLE"]]
+    assert len(idle) > 1
+    names = ", ".join(one["fields"]["validator"] for one in idle)
+    assert f"{names}: nothing to judge" in " ".join(why(place, "run-1", "--table").out.split())
+    for every in (
+        why(place, "run-1", "--table", "--all").out,
+        run("ledger", "show", 1, "--store", place, "--table").out,
+    ):
+        assert " ".join(every.split()).count("there is nothing here that this validator has to judge") == len(idle)

@@ -2,6 +2,8 @@ from weighbridge.domain.choke_point import ChokePoint
 from weighbridge.domain.decision import (
     AlreadyExecuted,
     Blocked,
+    BudgetDecision,
+    CapUsage,
     Finding,
     GateDecision,
     OperationDecision,
@@ -29,8 +31,15 @@ def gate(verdict, *results, findings=()):
     )
 
 
-def operation(*gates, state="BLOCKED"):
-    return OperationDecision("op-1", "crm.update", gates, RECORD, state)
+def operation(*gates, state="BLOCKED", budget=None):
+    return OperationDecision(
+        "op-1", "crm.update", gates, budget, RECORD, state, "policy", "engine", "2026-11-22T10:00:00.000Z", "executed"
+    )
+
+
+def budget(verdict, reason, *caps, findings=()):
+    used = tuple(CapUsage("c", "n", "operations", 1, 0, *one) for one in caps)
+    return BudgetDecision(verdict, reason, "crm.update", "CHEAP", {}, {}, used, tuple(Finding(one) for one in findings))
 
 
 def test_reasons_leave_out_what_allows_and_name_the_gateways_own_first():
@@ -59,10 +68,37 @@ def test_a_blocked_operation_says_why_and_where_to_read_on():
     decision = operation(gate(Verdict.BLOCK, findings=["NOT_AS_APPROVED"]))
     error = Blocked(decision)
     assert error.decision is decision
-    assert str(error) == "`crm.update` was blocked: NOT_AS_APPROVED; see `weighbridge why op-1 --store ...`"
+    assert str(error) == (
+        "`crm.update` was blocked: NOT_AS_APPROVED; see `weighbridge why op-1 --tenant acme --store ...`"
+    )
+    assert str(Blocked(decision, "the plan is another", "ask them")) == (
+        "`crm.update` was blocked: NOT_AS_APPROVED (the plan is another); ask them"
+    )
 
 
 def test_an_operation_is_not_run_twice_and_says_what_is_known():
     """G10: no completion on record is OUTCOME_UNKNOWN."""
     assert "is OUTCOME_UNKNOWN" in str(AlreadyExecuted(operation(gate(Verdict.ALLOW), state="PENDING")))
     assert "is COMPLETED" in str(AlreadyExecuted(operation(gate(Verdict.ALLOW), state="COMPLETED")))
+
+
+def test_a_budget_is_one_of_the_strictest():
+    """G10, B4: the verdict is the strictest of all gates and the budget; the gates' reasons come first."""
+    warned = gate(Verdict.WARN, ValidatorResult("freshness", Verdict.WARN, "DATA_AGING"))
+    full = budget(Verdict.BLOCK, "HARD_CAP_EXCEEDED", (Verdict.BLOCK, "HARD_CAP_EXCEEDED"))
+    assert operation(warned, budget=full).verdict is Verdict.BLOCK
+    assert operation(warned, budget=full).reasons == ("DATA_AGING", "HARD_CAP_EXCEEDED")
+    assert operation(budget=budget(Verdict.ALLOW, "WITHIN_CAPS")).verdict is Verdict.ALLOW
+
+
+def test_the_reasons_of_a_budget_are_the_one_that_decided_and_then_the_others():
+    """B10: every reason once; what allows is none."""
+    caps = [(Verdict.ALLOW, "WITHIN_CAPS"), (Verdict.WARN, "SOFT_CAP_EXCEEDED"), (Verdict.BLOCK, "NEVER_FITS")]
+    assert budget(Verdict.BLOCK, "NEVER_FITS", *caps).reasons == ("NEVER_FITS", "SOFT_CAP_EXCEEDED")
+    assert budget(Verdict.BLOCK, "X", *caps, findings=["X", "Y"]).reasons == (
+        "X",
+        "Y",
+        "SOFT_CAP_EXCEEDED",
+        "NEVER_FITS",
+    )
+    assert budget(Verdict.ALLOW, "WITHIN_CAPS", caps[0]).reasons == ()

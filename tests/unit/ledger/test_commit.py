@@ -2,25 +2,29 @@
 
 import itertools
 
+import msgspec
 import pytest
 
+from weighbridge.budgets.decide import Counter
 from weighbridge.domain.verdict import Verdict
 from weighbridge.errors import IdempotencyConflict, UsageError
 from weighbridge.ledger import chain
 from weighbridge.ledger.commit import Effects, Replay, answer, bound, decide
 from weighbridge.ledger.record import decode, events
-from weighbridge.ledger.submission import BlockedProposal, Head, Identity, RetryAuthorisation
+from weighbridge.ledger.submission import BlockedProposal, Consumption, Head, Identity, RetryAuthorisation
 from weighbridge.storage.memory import MemoryStore
 from weighbridge.testing.submissions import (
     EXPENSIVE,
     NOW_MS,
     TENANT,
     authorisation,
+    cap,
     completion,
     decision,
     draft,
     fact,
     hashed,
+    reservation,
 )
 
 
@@ -31,6 +35,9 @@ class Seen:
         self._head = head or Head(0, chain.genesis(TENANT))
         self._identities = dict(identities)
         self._blocked, self._authorisation = blocked, authorisation
+        self.counters: dict[str, Counter] = {}
+        self.consumed: dict[str, Consumption] = {}
+        self.counted: tuple[str, ...] = ()
         self.asked = []
 
     def head(self):
@@ -52,6 +59,27 @@ class Seen:
     def has_content(self, content_hash):
         return False
 
+    def counter(self, name):
+        self.asked.append(f"counter {name}")
+        return self.counters.get(name, Counter())
+
+    def counters_of(self, names):
+        return [self.counter(name) for name in names]
+
+    def consumption(self, cell):
+        self.asked.append(f"consumption {cell}")
+        return self.consumed.get(cell)
+
+    def cells(self):
+        self.asked.append("cells")
+        return self.consumed.items()
+
+    def families(self):
+        return self.counted
+
+    def body(self, seq):
+        raise AssertionError(seq)
+
 
 def effects(submission, view=None, **options):
     found = decide(submission, view or Seen(), **options)
@@ -70,6 +98,39 @@ def test_a_known_identity_is_answered_before_anything_is_judged():
     found = decide(decision(run), view)
     assert found == Replay(4, frozenset({("run", "run-1", run.request_hash)}))
     assert view.asked == ["run run-1"]
+
+
+def test_a_known_operation_is_answered_before_any_counter_is_looked_at():
+    """G3, B6: neither families, counters nor cells are read for what is on record."""
+    asked = reservation("op-1", [cap("day", 1)])
+    assert asked.operation is not None
+    view = Seen(identities={("op", "op-1"): Identity(asked.operation[1], 4, "BLOCKED")})
+    assert decide(asked, view) == Replay(4, frozenset({("op", *asked.operation)}), "BLOCKED")
+    assert view.asked == ["op op-1"]
+
+
+def test_the_effects_of_a_reservation():
+    """B5: the record, the operation, every counter and the cell come out of one call."""
+    view = Seen(Head(3, b"h" * 32, NOW_MS, hashed("v"), '[["UTC",0,0]]'))
+    caps = [cap("day", 9), cap("tokens", 9, unit="tokens")]
+    view.counted = ("operations DAY any", "tokens DAY any")
+    view.counters = {"operations 2026-11-22 any": Counter(4, 1)}
+    cell = '["2026-11-22","2026-11","a-1","p-1","crm.read","CHEAP"]'
+    view.consumed = {cell: Consumption({"operations": 4}, {"operations": 1})}
+    asked = reservation("op-1", caps, amounts={"operations": 2, "tokens": 3})
+    found = effects(msgspec.structs.replace(asked, policy_version=hashed("v")), view)
+    assert dict(found.counters) == {"operations 2026-11-22 any": Counter(6, 1), "tokens 2026-11-22 any": Counter(3)}
+    assert dict(found.consumption) == {cell: Consumption({"operations": 6, "tokens": 3}, {"operations": 1})}
+    assert (found.families, found.head.zones, found.state) == (None, '[["UTC",0,0]]', "PENDING")
+    assert "cells" not in view.asked  # they are read for new families only
+    assert found.subjects == (("account", "a-1"), ("plan", "p-1"), ("step", "s-1"))
+
+
+def test_a_block_of_the_budget_has_no_effect_but_its_record():
+    """B4: no counter, no cell."""
+    found = effects(reservation("op-1", [cap("day", 0)]))
+    assert (found.counters, found.consumption, found.state) == ((), (), "BLOCKED")
+    assert found.families == ("operations DAY any",)
 
 
 @pytest.mark.parametrize(

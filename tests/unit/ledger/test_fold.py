@@ -5,6 +5,7 @@ import os
 import pytest
 
 from weighbridge.canonical import keyed_hash
+from weighbridge.domain.caps import Period
 from weighbridge.domain.verdict import Verdict
 from weighbridge.ledger import chain, record
 from weighbridge.ledger.chain import Fault
@@ -14,10 +15,14 @@ from weighbridge.storage.memory import MemoryStore
 from weighbridge.testing.submissions import (
     TENANT,
     authorisation,
+    cap,
     completion,
     decision,
     draft,
+    ended,
     erasure,
+    reservation,
+    usage,
     with_content,
 )
 
@@ -51,6 +56,35 @@ def test_the_fold_is_what_the_kernel_wrote(store):
     assert set(fold.subjects) == set(store.subjects(TENANT))
     assert set(fold.contents) == set(fold.erased) == {content_hash for content_hash, _ in store.contents(TENANT)}
     assert fold.purpose == store.purpose()
+
+
+def test_the_fold_counts_what_the_kernel_counted():
+    """L3, B3, B7, B14: counters, cells, what counts and where the day begins, by other code, over policies that change."""
+    store = MemoryStore(entropy=os.urandom)
+    day = [cap("day", 4), cap("each", None, unit="tokens", scope=(("account", None),), settles=True)]
+    life = [cap("life", None, unit="tokens", period=Period.PLAN, scope=(("plan", None),)), day[0]]
+    amounts = {"operations": 1, "tokens": 7}
+    for number, (caps, account, zone) in enumerate(
+        [
+            (day, "a", "UTC"),
+            (day, None, "UTC"),
+            (life, "b", "Asia/Tokyo"),
+            ([], "a", "UTC"),
+            (day, "a", "UTC"),
+            (day, "a", "UTC"),
+        ]
+    ):
+        store.commit(reservation(f"op-{number}", caps, amounts=amounts, account=account, zone=zone))
+    store.commit(usage("op-0", {"tokens": 2}))
+    store.commit(ended("op-4", {"tokens": 8}))
+    fold = folded(store)
+    assert fold.budget.counters == dict(store.counters(TENANT))
+    assert fold.budget.cells == dict(store.consumption(TENANT))
+    assert fold.budget.families == store.families(TENANT)
+    assert fold.head == store.head(TENANT)
+    assert fold.identities == {(kind, name): known for kind, name, known in store.identities(TENANT)}
+    states = [fold.identities["op", f"op-{number}"].state for number in range(6)]
+    assert states == ["PENDING", "PENDING", "PENDING", "BLOCKED", "COMPLETED", "BLOCKED"]
 
 
 def test_a_broken_record_is_named_and_the_next_ones_are_still_checked(store):

@@ -89,3 +89,27 @@ def test_content_is_found_where_events_point_to_it():
         {"type": "V", "details": {"contradictions": [{"proposed_value": {"content_hash": "h3"}}, {"content": "no"}]}},
     ]
     assert set(record.content_hashes(listed)) == {"h1", "h2", "h3"}
+
+
+@pytest.mark.parametrize(
+    "common",
+    [
+        {"account_id": "a-1", "actor": {"id": "x", "role": "host"}, "b": ""},
+        {"account_id": "\U0001f600 é \x00 \\ ' \u2028"},
+        {"ﬀ": "1", "\U0001f600": "2"},
+        {"actor": {"\U0001f600": "1", "ﬀ": "2"}},
+        {"attempt": 3, "n": 1.0, "big": 2**53 - 1, "none": None, "list": ["x"]},
+        {"actor": {"deep": {"er": 1e21}}},
+    ],
+)
+def test_a_record_of_our_own_texts_has_the_same_bytes_without_a_look(common):
+    """L2: the short way of encoding is taken only where both ways agree."""
+    told = [{"type": "BUDGET_RESERVE", "caps": [{"cap": "day", "usage_before": "0"}], "findings": []}]
+    assert record.encode("acme", 7, common, told, ours=True) == record.encode("acme", 7, common, told)
+
+
+@pytest.mark.parametrize("common", [{"a": float("nan")}, {"a": {1, 2}}, {"a": "\ud800"}, {1: "a"}, {"a": 2**60}])
+def test_what_has_no_canonical_form_is_refused_either_way(common):
+    """L2: nothing is approximated."""
+    with pytest.raises(CanonicalError):
+        record.encode("acme", 7, common, [{"type": "BUDGET_RESERVE"}], ours=True)

@@ -6,11 +6,22 @@ import os
 import pytest
 
 from weighbridge import canonical
+from weighbridge.domain.caps import Period
 from weighbridge.domain.verdict import Verdict
 from weighbridge.errors import NotFound
-from weighbridge.ledger.story import tell
+from weighbridge.ledger.story import budget_of, tell
 from weighbridge.storage.memory import MemoryStore
-from weighbridge.testing.submissions import EXPENSIVE, TENANT, authorisation, completion, decision, draft
+from weighbridge.testing.submissions import (
+    EXPENSIVE,
+    TENANT,
+    authorisation,
+    cap,
+    completion,
+    decision,
+    draft,
+    reservation,
+    usage,
+)
 
 
 @pytest.fixture
@@ -103,3 +114,110 @@ def test_an_unknown_id_has_no_story(store):
     for tenant, asked in ((TENANT, "nobody"), ("globex", "run-1")):
         with pytest.raises(NotFound):
             tell(store, tenant, asked)
+
+
+# --- Budgets ----------------------------------------------------------------------------------------------------------
+
+DAY = cap("day", 2, soft=1)
+MONTH = cap("account", 5000, unit="tokens", period=Period.MONTH, scope=(("account", None),), settles=True)
+
+
+@pytest.fixture
+def spending():
+    """A store with operations that had a budget alone, a budget beside a run, and a run that let nothing through."""
+    store = MemoryStore(entropy=os.urandom)
+    amounts = {"operations": 1, "tokens": 900}
+
+    def asked(operation, *runs, **given):
+        caps = [DAY, MONTH]
+        store.commit(reservation(operation, caps, *runs, amounts=amounts, zone="Europe/Berlin", **given))
+
+    asked("alone")
+    asked("beside", draft("beside:step"), draft("beside:write"))
+    asked("blocked", draft("blocked:step"))
+    asked("stopped", draft("stopped:step", verdict=Verdict.BLOCK))
+    store.commit(usage("alone", {"tokens": 1000, "operations": 1}))
+    store.commit(usage("beside", {"tokens": 100}))
+    return store
+
+
+def test_a_budget_that_said_block_answers_why(spending):
+    """L4, B10: which cap, what was used, how much was asked for, and when the period ends."""
+    story = tell(spending, TENANT, "blocked")
+    assert (story.kinds, story.verdict, story.state) == (("operation",), "BLOCK", "BLOCKED")
+    assert (story.runs, story.budgets) == ({"ALLOW": 1}, {"BLOCK": 1})
+    (why,) = story.blocks
+    assert (why.validation_run_id, why.choke_point, why.operation_id) == (None, None, "blocked")
+    assert why.reasons == ("HARD_CAP_EXCEEDED",)
+    assert why.budget is not None
+    assert why.budget.amounts == {"operations": "1", "tokens": "900"}
+    (said,) = why.budget.caps
+    assert (said["cap"], said["usage_before"], said["hard_cap"]) == ("day", "2", "2")
+    assert why.budget.ends_at == {"DAY": "2026-11-22T23:00:00.000Z", "MONTH": "2026-11-30T23:00:00.000Z"}
+    (entry,) = [entry for entry in story.entries if entry.type == "BUDGET_BLOCK"]
+    assert [one.cap for one in budget_of(entry).caps] == ["day", "account"]
+
+
+def test_an_operation_with_a_budget_alone_has_verdict_state_and_use(spending):
+    """L4, B7: what was reserved, what was used, what was given back."""
+    story = tell(spending, TENANT, "alone")
+    assert (story.verdict, story.state, story.runs, story.budgets) == ("ALLOW", "PENDING", {}, {"ALLOW": 1})
+    assert story.why_blocked is None
+    assert [entry.type for entry in story.entries] == ["POLICY_ACTIVATED", "BUDGET_RESERVE", "USAGE_REPORTED"]
+    assert story.entries[-1].fields["overrun"] == {"tokens": "100"}
+
+
+def test_an_operation_with_both_is_as_strict_as_the_stricter(spending):
+    """G10: the verdict is the strictest of all."""
+    both = tell(spending, TENANT, "beside")
+    assert (both.verdict, both.runs, both.budgets, both.blocks) == ("WARN", {"ALLOW": 2}, {"WARN": 1}, ())
+    assert [entry.type for entry in both.entries][-2:] == ["USAGE_REPORTED", "BUDGET_SETTLE"]
+    gate = tell(spending, TENANT, "stopped")
+    assert (gate.verdict, gate.state, gate.budgets) == ("BLOCK", "BLOCKED", {})
+    assert [block.budget for block in gate.blocks] == [None]
+
+
+@pytest.mark.parametrize("run", ["beside:step", "blocked:step"])
+def test_a_runs_verdict_is_its_own_and_its_story_tells_what_the_budget_said(spending, run):
+    """L4: also where the run stands beside the budget alone, and shares all that its record has in common."""
+    story = tell(spending, TENANT, run)
+    assert (story.kinds, story.verdict, story.state) == (("run",), "ALLOW", None)
+    assert (story.runs, story.budgets, story.blocks) == ({"ALLOW": 1}, {}, ())
+    assert any(entry.type in {"BUDGET_WARN", "BUDGET_BLOCK"} for entry in story.entries)
+    if run == "beside:step":
+        assert not any(entry.fields.get("validation_run_id") == "beside:write" for entry in story.entries)
+
+
+def test_a_subject_counts_runs_and_budgets(spending):
+    """L4: an account's story holds the blocks of both, in order."""
+    story = tell(spending, TENANT, "a-1")
+    assert (story.runs, story.budgets) == ({"ALLOW": 3, "BLOCK": 1}, {"ALLOW": 1, "WARN": 1, "BLOCK": 1})
+    assert [block.operation_id for block in story.blocks] == ["blocked", "stopped"]
+    assert json.loads(canonical.encode(story.document()))["blocks"][0]["budget"]["reason"] == "HARD_CAP_EXCEEDED"
+
+
+def test_no_cap_no_go_is_a_reason_without_a_cap():
+    """B8."""
+    store = MemoryStore(entropy=os.urandom)
+    store.commit(reservation("op", []))
+    (block,) = tell(store, TENANT, "op").blocks
+    assert block.budget is not None
+    assert (block.reasons, block.budget.caps, block.budget.ends_at) == (("NO_APPLICABLE_CONFIG",), (), {})
+
+
+def test_a_call_of_ours_without_an_end_is_pending(spending):
+    """G10, B7: with what stays reserved after what was given back; a report of use is no end."""
+    (one,) = tell(spending, TENANT, "beside").pending
+    assert (one.operation_id, one.operation, one.seq, one.settles) == ("beside", "crm.read", 2, ())
+    assert one.reserved == {"operations": "1", "tokens": "100"}
+    assert [call.operation_id for call in tell(spending, TENANT, "a-1").pending] == ["alone", "beside"]
+    spending.commit(completion("beside"))
+    assert [call.operation_id for call in tell(spending, TENANT, "a-1").pending] == ["alone"]
+    assert tell(spending, TENANT, "blocked").pending == ()
+
+
+def test_before_a_report_of_use_the_caps_that_would_settle_are_named(spending):
+    """B7."""
+    spending.commit(reservation("new", [MONTH], amounts={"operations": 1, "tokens": 1}, zone="Europe/Berlin"))
+    (one,) = tell(spending, TENANT, "new").pending
+    assert one.settles == ("account",)

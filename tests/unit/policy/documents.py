@@ -49,6 +49,22 @@ BASE: dict[str, Any] = {
             {"id": "card", "class": "CARD", "fields": ["**"], "regex": "[0-9]{13,19}", "checksum": "luhn"}
         ],
     },
+    "budgets": {
+        "time_zone": "Europe/Berlin",
+        "cost_classes": {"CHEAP": {"maximum": {"tokens": "2k tokens"}}},
+        "prices": {
+            "currency": "USD",
+            "source": "a list",
+            "operations": {"mail": "$0.05"},
+            "models": {"m": {"input": "$2.50/1M tokens", "output": 10_000_000}},
+        },
+        "caps": [
+            {"id": "day", "hard_cap": "50/day", "soft_cap": 40},
+            {"id": "money", "scope": {"account": "each"}, "hard_cap": "$25/month", "soft_cap": "$20"},
+            {"id": "tokens", "hard_cap": "2M tokens/plan", "settlement": True},
+            {"id": "note", "scope": {"tool": "note"}, "period": "MONTH", "unit": "operations", "hard_cap": 9},
+        ],
+    },
     "validators": [{"id": "acme.credit", "config": {"limit": 5}}],
 }
 
@@ -67,6 +83,11 @@ def with_tenant(section: dict[str, Any], **changes: Any) -> dict[str, Any]:
 def rules(*entries: Any, **changes: Any) -> dict[str, Any]:
     """Return the base with these contradiction rules instead of its own."""
     return policy(contradiction={"rules": list(entries)}, **changes)
+
+
+def caps(*entries: Any, **changes: Any) -> dict[str, Any]:
+    """Return the base with these caps, and nothing else under `budgets`."""
+    return policy(budgets={"caps": list(entries)}, **changes)
 
 
 def effective(document: dict[str, Any], tenant: str | None = None) -> Any:

@@ -6,10 +6,11 @@ from decimal import Decimal
 
 import pytest
 
-from tests.unit.policy.documents import BASE, effective, policy, rules
+from tests.unit.policy.documents import BASE, caps, effective, policy, rules
 from weighbridge import canonical
+from weighbridge.domain.amounts import CostClass
 from weighbridge.domain.choke_point import ChokePoint, Input
-from weighbridge.domain.context import CostClass, OperationKind
+from weighbridge.domain.context import OperationKind
 from weighbridge.domain.evidence import Trust
 from weighbridge.domain.verdict import Verdict
 from weighbridge.errors import PolicyError
@@ -187,3 +188,40 @@ def test_without_a_compliance_section_nothing_is_known_to_be_personal():
 def test_a_pattern_for_every_field_seals_every_rule():
     document = rules({"id": "r", "rule": "eq", "field": "x", "value": 1}, compliance={"restricted_fields": ["**"]})
     assert effective(document).contradiction.rules[0].personal is True
+
+
+# --- Budgets ----------------------------------------------------------------------------------------------------------
+
+
+def test_budgets_are_whole_numbers_of_smallest_units():
+    """B2, B12: caps sorted by id, what they count each once, money in pico-units, all of it exact."""
+    made = effective(BASE).budgets
+    assert [cap.id for cap in made.caps] == ["day", "money", "note", "tokens"]
+    money = made.caps[1]
+    assert (money.unit, money.hard_cap, money.soft_cap) == ("pico_USD", 25 * 10**12, 20 * 10**12)
+    assert money.scope == (("account", None),)
+    assert made.caps[2].scope == (("tool", "note"),)
+    assert made.families == (
+        "operations DAY any",
+        'operations MONTH any tool="note"',
+        "pico_USD MONTH any account=each",
+        "tokens PLAN any plan=each",
+    )
+    assert made.maxima == {CostClass.CHEAP: {"tokens": 2000}}
+    assert (made.time_zone, made.prices.unit, made.prices.operations) == (
+        "Europe/Berlin",
+        "pico_USD",
+        {"mail": 50_000_000_000},
+    )
+    assert (made.prices.models["m"].input, made.prices.models["m"].output) == (2_500_000, 10_000_000)
+
+
+def test_two_caps_over_the_same_things_share_what_they_count():
+    """B14: a counter is identified by what it counts, not by the cap's id."""
+    pair = [{"id": "a", "hard_cap": "5/day"}, {"id": "b", "hard_cap": "9/day", "justification": True}]
+    assert effective(caps(*pair)).budgets.families == ("operations DAY any",)
+
+
+def test_no_section_is_no_budget():
+    """G5, B8: absence is never a section without caps."""
+    assert effective(policy(budgets=None)).budgets is None

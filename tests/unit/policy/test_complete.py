@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.unit.policy.documents import BASE, effective, policy, rules
+from tests.unit.policy.documents import BASE, caps, effective, policy, rules
 
 
 def test_defaults_are_written_out():
@@ -22,7 +22,7 @@ def test_defaults_are_written_out():
 def test_absent_sections_stay_absent():
     """G5: an absent section is CONFIG_MISSING, never an empty one."""
     made = effective({"weighbridge": 1, "name": "x"})
-    assert (made.freshness, made.grounding, made.contradiction, made.compliance) == (None, None, None, None)
+    assert (made.freshness, made.grounding, made.contradiction, made.compliance, made.budgets) == (None,) * 5
 
 
 def test_defaults_of_sections_and_their_parts():
@@ -33,6 +33,7 @@ def test_defaults_of_sections_and_their_parts():
             required_inputs=None,
             freshness={"source_ids": {}},
             grounding={},
+            budgets=None,
             contradiction={"rules": [{"id": "r", "rule": "eq", "field": "a", "value": 1}]},
             compliance={
                 "restricted_fields": ["a"],
@@ -88,3 +89,47 @@ def test_the_form_shares_nothing_with_what_was_written():
     made["compliance"]["restricted_fields"].clear()
     assert effective(written).document["compliance"]["restricted_fields"]
     assert written == BASE
+
+
+def test_a_cap_has_everything_written_out():
+    """B2: no scope is the whole tenant, one per plan has a plan, every class is any class; caps stand sorted by id."""
+    made = effective(
+        caps(
+            {"id": "z", "hard_cap": "5/plan", "scope": {"account": "a"}, "cost_classes": ["MEDIUM", "CHEAP"]},
+            {"id": "b", "hard_cap": "50/plan", "cost_classes": ["MEDIUM", "CHEAP", "EXPENSIVE"], "settlement": True},
+            {"id": "a", "hard_cap": "unlimited tokens/day"},
+        )
+    ).document["budgets"]
+    flags = {"settlement": False, "justification": False}
+    assert made == {
+        "time_zone": "UTC",
+        "cost_classes": {},
+        "caps": [
+            {"id": "a", "unit": "tokens", "period": "DAY", "hard_cap": "unlimited", "scope": {}, **flags},
+            {
+                "id": "b",
+                "unit": "operations",
+                "period": "PLAN",
+                "hard_cap": "50",
+                "scope": {"plan": "each"},
+                **flags,
+                "settlement": True,
+            },
+            {
+                "id": "z",
+                "unit": "operations",
+                "period": "PLAN",
+                "hard_cap": "5",
+                "scope": {"account": "a", "plan": "each"},
+                "cost_classes": ["CHEAP", "MEDIUM"],
+                **flags,
+            },
+        ],
+    }
+
+
+def test_a_price_table_has_both_of_its_parts():
+    """B2: prices are pico-units as decimal text."""
+    prices = {"currency": "EUR", "operations": {"note": "€0.05"}}
+    made = effective(policy(budgets={"caps": [{"id": "a", "hard_cap": "1/day"}], "prices": prices})).document["budgets"]
+    assert made["prices"] == {"currency": "EUR", "operations": {"note": "50000000000"}, "models": {}}

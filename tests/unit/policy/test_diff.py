@@ -240,3 +240,87 @@ def test_value_patterns():
 def test_long_values_are_cut():
     (change,) = diff(BASE, policy(validators=[{"id": "acme.credit", "config": {"x": "y" * 500}}]))
     assert len(change) < 250
+
+
+# --- Budgets ----------------------------------------------------------------------------------------------------------
+
+
+def with_cap(identity, **changes):
+    """Return the base with one of its caps changed."""
+    document = copy.deepcopy(BASE)
+    (cap,) = (cap for cap in document["budgets"]["caps"] if cap["id"] == identity)
+    cap |= changes
+    return document
+
+
+@pytest.mark.parametrize(
+    ("identity", "changes", "change"),
+    [
+        ("day", {"hard_cap": "60/day"}, "looser: budgets.caps.day.hard_cap is 60 operations, was 50 operations"),
+        ("day", {"hard_cap": "45/day"}, "stricter: budgets.caps.day.hard_cap is 45 operations, was 50 operations"),
+        ("day", {"hard_cap": "unlimited/day"}, "looser: budgets.caps.day.hard_cap is unlimited, was 50 operations"),
+        ("money", {"soft_cap": "$5"}, "stricter: budgets.caps.money.soft_cap is 5.00 USD, was 20.00 USD"),
+        ("tokens", {"soft_cap": "5 tokens"}, "stricter: budgets.caps.tokens.soft_cap is new: 5 tokens"),
+        ("tokens", {"settlement": False}, "stricter: budgets.caps.tokens.settlement is false, was true"),
+        ("tokens", {"justification": True}, "stricter: budgets.caps.tokens.justification is true, was false"),
+        ("money", {"scope": {}}, 'changed: budgets.caps.money.scope is {}, was {"account": "each"}'),
+        ("day", {"cost_classes": ["CHEAP"]}, 'changed: budgets.caps.day.cost_classes is new: ["CHEAP"]'),
+    ],
+)
+def test_what_a_change_of_a_cap_does(identity, changes, change):
+    """B2, B8: limits in words, and `changed` where the requests decide."""
+    assert diff(BASE, with_cap(identity, **changes)) == [change]
+
+
+def test_amounts_in_another_unit_or_period_cannot_be_compared():
+    assert diff(BASE, with_cap("day", hard_cap="60/month")) == [
+        "changed: budgets.caps.day.hard_cap is 60 operations, was 50 operations",
+        "changed: budgets.caps.day.period is MONTH, was DAY",
+    ]
+
+
+def test_a_cap_more_and_a_cap_less():
+    """B8: where no cap applied before, a new one lets through what it did not."""
+    more = copy.deepcopy(BASE)
+    more["budgets"]["caps"].append({"id": "x", "hard_cap": "$5/day"})
+    assert diff(BASE, more) == ["stricter: budgets.caps.x is new: 5.00 USD/day"]
+    assert diff(more, BASE) == ["looser: budgets.caps.x is gone, was 5.00 USD/day"]
+    narrow = policy(budgets={"caps": [{"id": "n", "scope": {"tool": "note"}, "hard_cap": "5/day"}]})
+    wide = copy.deepcopy(narrow)
+    wide["budgets"]["caps"].append({"id": "all", "hard_cap": "unlimited/day"})
+    assert diff(narrow, wide) == ["changed: budgets.caps.all is new: unlimited/day"]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "change"),
+    [
+        ("budgets", None, "stricter: budgets is not configured any more, which is BLOCK NO_APPLICABLE_CONFIG"),
+        ("budgets.time_zone", "UTC", "changed: budgets.time_zone is UTC, was Europe/Berlin"),
+        (
+            "budgets.cost_classes.CHEAP.maximum.tokens",
+            3000,
+            "stricter: budgets.cost_classes.CHEAP.maximum.tokens is 3,000 tokens, was 2,000 tokens",
+        ),
+        (
+            "budgets.cost_classes.MEDIUM",
+            {"maximum": {"tokens": 5}},
+            'changed: budgets.cost_classes.MEDIUM is new: {"maximum": {"tokens": "5"}}',
+        ),
+        ("budgets.prices", None, "changed: budgets.prices are gone"),
+        (
+            "budgets.prices.operations.mail",
+            "$1",
+            "stricter: budgets.prices.operations.mail is 1000000000000, was 50000000000",
+        ),
+        ("budgets.prices.models.m.output", "5", "looser: budgets.prices.models.m.output is 5, was 10000000"),
+        ("budgets.prices.source", "another", "changed: budgets.prices.source is another, was a list"),
+    ],
+)
+def test_what_a_change_of_budgets_does(path, value, change):
+    """B8, B12."""
+    assert diff(BASE, changed(path, value)) == [change]
+
+
+def test_prices_in_another_currency_cannot_be_compared():
+    other = changed("budgets.prices", {"currency": "EUR", "operations": {"mail": "€9"}})
+    assert {line.partition(":")[0] for line in diff(BASE, other)} == {"changed"}

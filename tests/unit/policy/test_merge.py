@@ -11,6 +11,7 @@ from weighbridge.domain.evidence import Trust
 from weighbridge.domain.verdict import Verdict
 from weighbridge.policy.diff import diff_policies
 from weighbridge.policy.document import PolicyDocument
+from weighbridge.policy.effective import BudgetPolicy
 from weighbridge.policy.merge import is_key, merge
 
 DAY_MS = 86_400_000
@@ -392,3 +393,140 @@ def test_only_keys_that_a_section_can_write_are_replaceable(key, known):
 def test_a_key_is_a_key_by_its_steps():
     assert is_key(("contradiction", "rules", "limit"), BASE)
     assert not is_key(("contradiction", "rules", "limit", "value"), BASE)
+
+
+# --- Budgets ----------------------------------------------------------------------------------------------------------
+
+DAY = {"id": "day", "hard_cap": "50/day", "soft_cap": 40, "settlement": True}
+MONEY = {"id": "money", "hard_cap": "$25/month", "scope": {"account": "each"}, "cost_classes": ["EXPENSIVE"]}
+BUDGETS = {"caps": [DAY, MONEY], "cost_classes": {"EXPENSIVE": {"maximum": {"USD": "$2"}}}}
+
+
+def of_acme(*caps: Any, base: Any = None, replaceable: Any = (), **section: Any) -> dict[str, Any]:
+    return with_tenant(
+        {"budgets": {"caps": list(caps), **section}}, budgets=base or BUDGETS, replaceable=list(replaceable)
+    )
+
+
+def unchecked(document: dict[str, Any]) -> BudgetPolicy:
+    """Return what merging makes of a section that widens."""
+    made = PolicyDocument.model_validate(document).effective("acme").budgets
+    assert made is not None
+    return made
+
+
+def test_caps_the_lower():
+    """B2: a tenant lowers limits, demands a justification, gives nothing back; what it leaves out is the base's."""
+    changes = {"hard_cap": "30/day", "soft_cap": 20, "settlement": False, "justification": True}
+    made = {cap.id: cap for cap in effective(of_acme({"id": "day", **changes}), "acme").budgets.caps}
+    day = made["day"]
+    assert (day.hard_cap, day.soft_cap, day.settles, day.requires_justification) == (30, 20, False, True)
+    lower = {cap.id: cap for cap in effective(of_acme({"id": "money", "hard_cap": "$5/month"}), "acme").budgets.caps}
+    assert (lower["money"].hard_cap, lower["money"].scope) == (5 * 10**12, (("account", None),))
+    assert lower["money"].cost_classes == {"EXPENSIVE"}
+    assert (lower["day"].hard_cap, lower["day"].soft_cap, lower["day"].settles) == (50, 40, True)
+
+
+@pytest.mark.parametrize(
+    ("change", "place", "message"),
+    [
+        ({"hard_cap": "51/day", "soft_cap": 40}, "hard_cap", "51 operations is above the base's 50 operations"),
+        ({"hard_cap": "unlimited/day"}, "hard_cap", "unlimited is above the base's 50 operations"),
+        ({"hard_cap": "50/day", "soft_cap": 41}, "soft_cap", "41 operations is above the base's 40 operations"),
+        ({"hard_cap": "30/day"}, "hard_cap", "the base's soft cap 40 operations is above this hard cap 30 operations"),
+        ({"hard_cap": "50 tokens/day"}, "hard_cap", "the base has a cap `day` with another `unit`"),
+        ({"hard_cap": "50/month"}, "hard_cap", "the base has a cap `day` with another `period`"),
+        ({"hard_cap": "50/day", "scope": {"account": "x"}}, "scope", "the base has a cap `day` with another `scope`"),
+        ({"hard_cap": "50/day", "cost_classes": ["CHEAP"]}, "cost_classes", "with another `cost_classes`"),
+    ],
+)
+def test_a_cap_of_the_base_only_gets_lower(change, place, message):
+    """B2, B8: whatever a section says, no limit of the base is lifted."""
+    document = of_acme({"id": "day", **change})
+    (mistake,) = mistakes(document)
+    assert mistake.startswith(f"tenants.acme.budgets.caps[0].{place}: ")
+    assert message in mistake
+    made = {cap.id: cap for cap in unchecked(document).caps}
+    assert (made["day"].hard_cap or 51) <= 50
+    assert (made["day"].soft_cap or 41) <= 40
+    assert made["day"].unit == "operations"
+
+
+def test_flags_of_a_cap_only_get_stricter():
+    """B7, B13: what is given back, and what needs no reason, is the base's to say."""
+    base = {"caps": [{"id": "a", "hard_cap": "5/day", "justification": True}]}
+    flags = {"justification": False, "settlement": True}
+    assert mistakes(of_acme({"id": "a", "hard_cap": "5/day", **flags}, base=base)) == [
+        "tenants.acme.budgets.caps[0].justification: `justification: false` widens the base's; a tenant can only turn it on",
+        "tenants.acme.budgets.caps[0].settlement: `settlement: true` widens the base's; a tenant can only turn it off",
+    ]
+
+
+def test_more_caps_for_what_falls_under_a_cap_already():
+    """B3, B8: one more cap for the same requests is stricter; for others it lets through what no cap let through."""
+    more = {"id": "more", "hard_cap": "5/day", "scope": {"tool": "note"}}
+    assert len(effective(of_acme(more), "acme").budgets.caps) == 3
+    narrow = {"caps": [{"id": "one", "hard_cap": "5/month", "scope": {"account": "x"}, "cost_classes": ["CHEAP"]}]}
+    document = of_acme({"id": "more", "hard_cap": "1/day"}, base=narrow)
+    (mistake,) = mistakes(document)
+    assert "requests of `CHEAP`, `EXPENSIVE`, `MEDIUM` can fall under this cap and under none of the base" in mistake
+    assert [cap.id for cap in unchecked(document).caps] == ["one"]
+    assert mistakes(of_acme({"id": "m", "hard_cap": "1/day", "scope": {"account": "x"}}, base=narrow)) != []
+    inside = {"id": "m", "hard_cap": "1/day", "scope": {"account": "x", "plan": "each"}, "cost_classes": ["CHEAP"]}
+    assert mistakes(of_acme(inside, base=narrow)) == []
+
+
+def test_maxima_the_higher():
+    """B12: a tenant assumes more of unknown cost, never less, and nothing where the base knows nothing."""
+    raised = effective(of_acme(cost_classes={"EXPENSIVE": {"maximum": {"USD": "$3"}}}), "acme").budgets.maxima
+    assert raised == {"EXPENSIVE": {"pico_USD": 3 * 10**12}}
+    (below,) = mistakes(of_acme(cost_classes={"EXPENSIVE": {"maximum": {"USD": "$1"}}}))
+    assert below.startswith(
+        "tenants.acme.budgets.cost_classes.EXPENSIVE.maximum.USD: 1.00 USD is below the base's 2.00 USD"
+    )
+    unknown = {"caps": [MONEY, DAY]}
+    (mistake,) = mistakes(of_acme(base=unknown, cost_classes={"EXPENSIVE": {"maximum": {"USD": "$3"}}}))
+    assert "the base assumes nothing of unknown USD, which is BLOCK COST_UNKNOWN" in mistake
+    own = {"id": "eur", "hard_cap": "5 EUR/day"}
+    assert mistakes(of_acme(own, cost_classes={"EXPENSIVE": {"maximum": {"EUR": "1 EUR"}}})) == []
+
+
+def test_prices_are_the_bases():
+    """B2: what a call costs is no tenant's to say, unless it is declared."""
+    prices = {"currency": "USD", "models": {"m": {"input": "$1/token", "output": "$1/token"}}}
+    base = {**BUDGETS, "prices": prices}
+    cheaper = {"currency": "USD", "models": {"m": {"input": "$0/token", "output": "$1/token"}}}
+    assert "the base has no prices" in mistakes(of_acme(prices=prices))[0]
+    assert mistakes(of_acme(base=base, prices=prices)) == []
+    assert mistakes(of_acme(base=base, prices=cheaper)) == [
+        "tenants.acme.budgets.prices.models.m: changing it for one tenant widens the base"
+    ]
+    for key in ("budgets.prices.models.m", "budgets.prices", "budgets"):
+        section = of_acme(DAY, base=base, prices=cheaper, replaceable=[key])
+        assert effective(section, "acme").budgets.prices.models["m"].input == 0
+
+
+def test_the_time_zone_is_the_tenants_own():
+    """B9: a zone is neither stricter nor wider."""
+    assert effective(of_acme(time_zone="Asia/Tokyo"), "acme").budgets.time_zone == "Asia/Tokyo"
+
+
+def test_budgets_for_a_tenant_alone_widen():
+    """G5, B8: for everybody else every operation is BLOCK."""
+    document = with_tenant({"budgets": "unlimited"}, budgets=None)
+    assert "BLOCK NO_APPLICABLE_CONFIG for everybody" in mistakes(document)[0]
+    assert PolicyDocument.model_validate(document).effective("acme").budgets is None
+
+
+def test_a_cap_that_is_declared_replaceable():
+    document = of_acme({"id": "day", "hard_cap": "90 tokens/month"}, replaceable=["budgets.caps.day"])
+    assert effective(document, "acme").budgets.caps[0].hard_cap == 90
+    assert mistakes(of_acme(replaceable=["budgets.caps.other"])) != []
+    assert mistakes(of_acme(replaceable=["budgets.time_zone"], time_zone="UTC")) == []
+
+
+def test_a_section_that_replaces_all_caps_has_some():
+    """G5, B8: replacing everything by nothing is no configuration."""
+    document = with_tenant({"budgets": {"time_zone": "UTC"}}, budgets=BUDGETS, replaceable=["budgets"])
+    (mistake,) = mistakes(document)
+    assert mistake.startswith("tenants.acme.budgets: has no caps, and without a cap every operation is BLOCK")

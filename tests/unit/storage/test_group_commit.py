@@ -6,6 +6,7 @@ import time
 import pytest
 
 from weighbridge.errors import Refusal, StoreError
+from weighbridge.storage import group_commit as module
 from weighbridge.storage.group_commit import GroupCommit
 
 
@@ -204,3 +205,84 @@ def test_under_load_everybody_is_answered_once():
         thread.join(60)
         assert not thread.is_alive()
     assert len(seen) == len(set(seen)) == 16 * 200
+
+
+class Interrupted:
+    """A lock whose second taking, which waits, ends in an interrupt: when it was released already, or just before."""
+
+    def __init__(self, *, woken):
+        self._lock, self._woken, self._taken = threading.Lock(), woken, 0
+
+    def acquire(self):
+        self._taken += 1
+        if self._taken == 1 or self._woken:
+            self._lock.acquire()
+        else:
+            until(lambda: self._lock.locked() and INTERRUPT.is_set())
+        if self._taken > 1:
+            raise KeyboardInterrupt
+
+    def release(self):
+        self._lock.release()
+
+
+INTERRUPT = threading.Event()
+
+
+@pytest.mark.parametrize("woken", [True, False])
+def test_an_interrupted_caller_keeps_nobody_else_asleep(flush, monkeypatch, woken):
+    """G2: those who were served together wake one after the other, also past one who is no longer there."""
+
+    class Caller(module._Caller):
+        def __init__(self, works):
+            super().__init__(works)
+            if works == ["interrupted"]:
+                self.woken = Interrupted(woken=woken)  # type: ignore[assignment]
+                self.woken.acquire()
+
+    monkeypatch.setattr(module, "_Caller", Caller)
+    INTERRUPT.clear()
+    commits = group(flush)
+    flush.go.clear()
+    outcomes: dict[object, object] = {}
+    threads = [started(lambda: commits.submit([0]))]
+    flush.inside.wait(10)
+    for place, work in enumerate((1, 2, "interrupted", 3, 4)):
+        threads.append(started(lambda work=work: outcomes.update({work: caught(commits, work)})))
+        until(lambda place=place: len(commits._queue) == place + 1)
+    if not woken:
+        real = commits._flush
+
+        def flush_and_interrupt(take):
+            real(take)
+            if flush.batches[-1] != [0]:  # it leaves after it was served, and before it is woken
+                INTERRUPT.set()
+                until(lambda: "interrupted" in outcomes)
+
+        commits._flush = flush_and_interrupt
+    flush.go.set()
+    for thread in threads:
+        thread.join(10)
+    commits._flush = flush
+    assert isinstance(outcomes.pop("interrupted"), KeyboardInterrupt)
+    assert outcomes == {1: [1], 2: [2], 3: [3], 4: [4]}
+    assert commits.submit([5]) == [5]
+
+
+def test_who_asks_again_at_once_shares_the_next_flush():
+    """One flush serves everybody who keeps asking, not every other one."""
+    batches = []
+
+    def flush(take):
+        time.sleep(0.002)
+        items = take()
+        batches.append(len(items))
+        for item in items:
+            item.answer = item.work
+
+    commits = GroupCommit(flush, queue_max=100, batch_max=100)
+    threads = [started(lambda: [commits.submit([n]) for n in range(50)]) for _ in range(8)]
+    for thread in threads:
+        thread.join(30)
+    assert sum(batches) == 8 * 50
+    assert max(batches) == 8

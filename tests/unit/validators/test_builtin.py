@@ -14,10 +14,10 @@ def test_the_four_stand_in_the_contracts_order():
 
 def test_an_engine_is_described_by_all_that_may_change_an_answer():
     """G4: ids and versions of validators in order, libraries, Unicode data."""
-    description = engine_description(BUILT_IN, {"google-re2": "1", "python-stdnum": "2"})
+    description = engine_description(BUILT_IN, {"google-re2": "1", "python-stdnum": "2", "tzdata": "3"})
     assert description == {
         "validators": [{"id": one.id, "version": "1"} for one in BUILT_IN],
-        "libraries": {"google-re2": "1", "python-stdnum": "2"},
+        "libraries": {"google-re2": "1", "python-stdnum": "2", "tzdata": "3"},
         "unicode": unicodedata.unidata_version,
     }
     assert set(description["libraries"]) == set(ENGINE_LIBRARIES)

@@ -42,8 +42,12 @@ _READING = frozenset(
 )
 _INSERTED = frozenset(
     {"ledger", "ledger_head", "identity", "blocked_proposal", "retry_authorisation", "subject", "content", "tenant_key"}
+    | {"counter", "consumption", "counter_family"}
 )
-_UPDATED = frozenset({"ledger_head", "identity", "blocked_proposal", "retry_authorisation", "content"})
+_UPDATED = frozenset(
+    {"ledger_head", "identity", "blocked_proposal", "retry_authorisation", "content", "counter", "consumption"}
+)
+_DELETED = frozenset({"counter_family"})  # what counts now, and no history: that is in the records
 
 
 def require_durable(connection: apsw.Connection) -> None:
@@ -154,12 +158,14 @@ def _authorise_reading(action: int, *_what: str | None) -> int:
 
 
 def _authorise_writing(action: int, first: str | None, _second: str | None, *_where: str | None) -> int:
-    """Allow what a commit does, and nothing else: no DROP, ALTER, ATTACH, PRAGMA, no DELETE at all (L1)."""
+    """Allow what a commit does, and nothing else: no DROP, ALTER, ATTACH, PRAGMA, and DELETE only of what counts now (L1)."""
     if action in _READING:
         return apsw.SQLITE_OK
     if action == apsw.SQLITE_INSERT and first in _INSERTED:
         return apsw.SQLITE_OK
     if action == apsw.SQLITE_UPDATE and first in _UPDATED:
+        return apsw.SQLITE_OK
+    if action == apsw.SQLITE_DELETE and first in _DELETED:
         return apsw.SQLITE_OK
     return apsw.SQLITE_DENY
 
@@ -280,7 +286,10 @@ def _require_store(connection: apsw.Connection, path: str) -> None:
         raise StoreError(f"`{path}` is a SQLite file, but no weighbridge store; name another file")
     meta = read_meta(connection)
     if meta.get("purpose") not in PURPOSES or not meta.get("schema_version", "").isdecimal():
-        raise StoreError(f"`{path}` does not say what it is for; its `meta` table was changed")
+        raise StoreError(
+            f"`{path}` does not say what it is for: made by another version, or its `meta` table was changed; "
+            "name another file (--store), or remove this one if it may go"
+        )
 
 
 def read_meta(connection: apsw.Connection) -> dict[str, str]:
@@ -299,7 +308,10 @@ def _require_schema(connection: apsw.Connection, path: str) -> None:
     if found == expected:
         return
     names = sorted({f"{row[0]} {row[1]}" for row in found ^ expected})
-    raise StoreError(f"the schema of `{path}` was changed ({', '.join(names)}); restore the file from a good copy")
+    raise StoreError(
+        f"the schema of `{path}` is another: made by another version, or changed ({', '.join(names)}); "
+        "use that version, name another file (--store), restore it from a good copy, or remove it if it may go"
+    )
 
 
 @functools.cache
@@ -332,6 +344,8 @@ _WORDS: dict[type[BaseException], str] = {
 
 def words(error: BaseException) -> str:
     """Return what an error means, and what to do."""
+    if isinstance(error, UnicodeDecodeError):  # text in the file is no text any more
+        return _WORDS[apsw.CorruptError]
     if isinstance(error, apsw.Error):
         return _WORDS.get(type(error)) or f"the database refused it ({error})"
     if isinstance(error, OSError):
@@ -353,7 +367,7 @@ def translated(path: str) -> Iterator[None]:
     """Turn errors of the driver into ours: nobody above this file knows apsw."""
     try:
         yield
-    except apsw.Error as error:
+    except (apsw.Error, UnicodeDecodeError) as error:
         raise StoreError(f"`{path}`: {words(error)}") from error
     except OSError as error:
         raise StoreError(f"`{path}`: {error.strerror or error}") from error

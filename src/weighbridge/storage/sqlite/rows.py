@@ -7,10 +7,16 @@ back. Inside a snapshot the pages are of one moment; outside, each is of its own
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain as links
 from typing import Any
 
+import msgspec
+
+from weighbridge.budgets.decide import Counter
+from weighbridge.domain.amounts import from_text, parse_amount
+from weighbridge.errors import StoreError
 from weighbridge.ledger import chain
-from weighbridge.ledger.submission import BlockedProposal, Head, Identity, RetryAuthorisation
+from weighbridge.ledger.submission import BlockedProposal, Consumption, Head, Identity, RetryAuthorisation
 from weighbridge.storage.reading import StoredRecord
 
 Query = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
@@ -18,8 +24,15 @@ Query = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
 _PAGE_RECORDS = 256  # about a megabyte of bodies
 _PAGE_ROWS = 2048
 
+TOGETHER = (
+    8  # rows or keys of one statement where there are that many: what a statement costs besides them is half of it
+)
 _SEQ_MAX = 2**63 - 1
-_TABLES = ("ledger", "ledger_head", "identity", "blocked_proposal", "retry_authorisation", "subject", "content")
+_BUDGET_TABLES = ("counter", "consumption", "counter_family")
+_TABLES = (
+    *("ledger", "ledger_head", "identity", "blocked_proposal", "retry_authorisation", "subject", "content"),
+    *_BUDGET_TABLES,
+)
 
 _TENANTS = " UNION ".join(
     # A loose index scan: one seek for each tenant, however many rows it has.
@@ -28,6 +41,9 @@ _TENANTS = " UNION ".join(
     "SELECT tenant FROM each WHERE tenant IS NOT NULL)"
     for table in _TABLES
 )
+
+
+_amounts = msgspec.json.Decoder(dict[str, str])
 
 
 class SqliteRows:
@@ -43,7 +59,7 @@ class SqliteRows:
     def head(self, tenant_id: str) -> Head:
         """Return where the tenant's ledger ends."""
         rows = self._query(
-            "SELECT seq, hash, last_time_ms, policy_version FROM ledger_head WHERE tenant = ?", (tenant_id,)
+            "SELECT seq, hash, last_time_ms, policy_version, zones FROM ledger_head WHERE tenant = ?", (tenant_id,)
         )
         return Head(*rows[0]) if rows else Head(0, chain.genesis(tenant_id))
 
@@ -74,6 +90,32 @@ class SqliteRows:
         rows = self._query(sql, (tenant_id, identity, kind))
         return Identity(*rows[0]) if rows else None
 
+    def heads_of(self, tenants: Sequence[str]) -> dict[str, Head]:
+        """Return the heads of those of these tenants that have one."""
+        sql = "SELECT tenant, seq, hash, last_time_ms, policy_version, zones FROM ledger_head WHERE tenant IN ({})"
+        return {tenant: Head(*values) for tenant, *values in self._together(sql, "?", [(one,) for one in tenants])}
+
+    def families_of(self, tenants: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """Return what the counters of these tenants count, sorted."""
+        found: dict[str, list[str]] = {tenant: [] for tenant in tenants}
+        sql = "SELECT tenant, family FROM counter_family WHERE tenant IN ({})"
+        for tenant, family in self._together(sql, "?", [(one,) for one in tenants]):
+            found[tenant].append(family)
+        return {tenant: tuple(sorted(set(families))) for tenant, families in found.items()}
+
+    def identities_of(self, ids: Sequence[tuple[str, str, str]]) -> dict[tuple[str, str, str], Identity]:
+        """Return what those of these ids that are known are bound to, by tenant, kind and id."""
+        sql = "SELECT tenant, kind, id, request_hash, seq, state FROM identity WHERE (tenant, kind, id) IN (VALUES {})"
+        return {(row[0], row[1], row[2]): Identity(*row[3:]) for row in self._together(sql, "(?, ?, ?)", ids)}
+
+    def _together(self, sql: str, one: str, keys: Sequence[tuple[str, ...]]) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of many keys, `TOGETHER` keys to a statement; the last one makes up the number."""
+        statement = sql.format(", ".join([one] * TOGETHER))
+        for at in range(0, len(keys), TOGETHER):
+            some = [*keys[at : at + TOGETHER]]
+            some += some[-1:] * (TOGETHER - len(some))
+            yield from self._query(statement, tuple(links.from_iterable(some)))
+
     def blocked(self, tenant_id: str, choke_point: str, proposal_hash: str) -> BlockedProposal | None:
         """Return the latest block of a proposal at a choke point."""
         sql = (
@@ -101,6 +143,40 @@ class SqliteRows:
         rows = self._query("SELECT body FROM content WHERE tenant = ? AND hash = ?", (tenant_id, content_hash))
         return rows[0][0] if rows else None
 
+    def counter(self, tenant_id: str, name: str) -> Counter:
+        """Return a budget counter; one that nothing fell under is zero."""
+        sql = "SELECT reserved, settled FROM counter WHERE tenant = ? AND name = ?"
+        rows = self._query(sql, (tenant_id, name))
+        return _counter(*rows[0]) if rows else Counter()
+
+    def counters_of(self, tenant_id: str, names: Sequence[str]) -> dict[str, Counter]:
+        """Return those of these counters that something fell under."""
+        sql = (
+            f"SELECT name, reserved, settled FROM counter WHERE tenant = ? AND name IN ({', '.join('?' * len(names))})"  # noqa: S608 - only placeholders
+        )
+        return {name: _counter(*sums) for name, *sums in self._query(sql, (tenant_id, *names))}
+
+    def counters(self, tenant_id: str) -> Iterator[tuple[str, Counter]]:
+        """Yield every counter, sorted."""
+        for row in self._pages("counter", tenant_id, ("name",), ("reserved", "settled")):
+            yield row[0], _counter(*row[1:])
+
+    def cell(self, tenant_id: str, name: str) -> Consumption | None:
+        """Return one cell of what was consumed."""
+        rows = self._query("SELECT reserved, settled FROM consumption WHERE tenant = ? AND cell = ?", (tenant_id, name))
+        return _consumption(*rows[0]) if rows else None
+
+    def consumption(self, tenant_id: str) -> Iterator[tuple[str, Consumption]]:
+        """Yield every cell of what was consumed, sorted."""
+        for row in self._pages("consumption", tenant_id, ("cell",), ("reserved", "settled")):
+            yield row[0], _consumption(*row[1:])
+
+    def families(self, tenant_id: str) -> tuple[str, ...]:
+        """Return what the counters count, sorted."""
+        # Sorted here: with ORDER BY this statement is compiled anew every time.
+        rows = self._query("SELECT family FROM counter_family WHERE tenant = ?", (tenant_id,))
+        return tuple(sorted([family for (family,) in rows]))
+
     def find(self, tenant_id: str, identity: str) -> tuple[int, ...]:
         """Return the numbers of every record that an id leads to, ascending."""
         sql = (
@@ -111,7 +187,7 @@ class SqliteRows:
 
     def identities(self, tenant_id: str) -> Iterator[tuple[str, str, Identity]]:
         """Yield every known id, sorted."""
-        for kind in ("end", "op", "run"):
+        for kind in ("end", "op", "run", "use"):
             for row in self._pages("identity", tenant_id, ("id",), ("request_hash", "seq", "state"), kind):
                 yield kind, row[0], Identity(*row[1:])
 
@@ -162,3 +238,17 @@ class SqliteRows:
             if len(page) < page_rows:
                 return
             page = self._query(after, (*fixed, *page[-1][: len(keys)]))
+
+
+def _counter(reserved: str, settled: str) -> Counter:
+    try:
+        return Counter(parse_amount(reserved), parse_amount(settled))
+    except (ValueError, TypeError) as error:
+        raise StoreError(f"a counter cannot be read ({error}); run `weighbridge ledger verify`") from None
+
+
+def _consumption(reserved: str, settled: str) -> Consumption:
+    try:
+        return Consumption(from_text(_amounts.decode(reserved)), from_text(_amounts.decode(settled)))
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise StoreError(f"what was consumed cannot be read ({error}); run `weighbridge ledger verify`") from None

@@ -23,7 +23,7 @@ from weighbridge.ledger.commit import require_own
 from weighbridge.ledger.submission import Committed, Submission
 from weighbridge.storage.group_commit import GroupCommit, Take
 from weighbridge.storage.reading import LedgerReader
-from weighbridge.storage.sqlite.batch import Batch, Items, Work
+from weighbridge.storage.sqlite.batch import Batch, Items, Kept, Work
 from weighbridge.storage.sqlite.file import (
     PURPOSES,
     open_for_reading,
@@ -83,6 +83,7 @@ class SqliteStore(SqliteRows):
         self._keys: dict[str, bytes] = {}
         self._closed = False
         self._contended = 0
+        self._kept: dict[str, Kept] = {}
         require_place(os.fspath(path))
         self._path = str(Path(path).resolve())  # a change of the working folder must not change the store
         with translated(self._path):
@@ -177,7 +178,7 @@ class SqliteStore(SqliteRows):
 
     def _write(self, items: Items) -> None:
         """Write a batch in the transaction that is open; one that the database refuses is retried one by one."""
-        batch = Batch(SqliteRows(querying(self._writer)), self._purpose)
+        batch = Batch(SqliteRows(querying(self._writer)), self._purpose, self._kept)
         try:
             batch.decide(items)
             batch.write(self._writer)
@@ -313,7 +314,7 @@ class SqliteStore(SqliteRows):
         def query(sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
             try:
                 return execute(sql, values).fetchall()
-            except apsw.Error as error:
+            except (apsw.Error, UnicodeDecodeError) as error:
                 raise StoreError(f"`{self._path}`: {words(error)}") from error
             except UnicodeEncodeError:
                 return []  # text with a lone surrogate was never stored

@@ -158,6 +158,14 @@ def test_a_schema_or_label_that_was_changed(path, statement):
         opened(path)
 
 
+@pytest.mark.parametrize("statement", ["DROP TRIGGER ledger_no_delete", "DELETE FROM meta"])
+def test_another_schema_need_not_be_tampering(path, statement):
+    """L1: another version is named before a change, and what to do."""
+    change(path, statement)
+    with pytest.raises(StoreError, match=r"made by another version, or .*changed.*--store.*if it may go"):
+        opened(path)
+
+
 def test_a_write_ahead_log_without_its_database(path):
     """L3: a new file would take the old log for its own."""
     store = opened(path)

@@ -24,13 +24,14 @@ CREATE TABLE ledger_head (
     seq            INTEGER NOT NULL,
     hash           BLOB    NOT NULL CHECK (length(hash) = 32),
     last_time_ms   INTEGER,
-    policy_version TEXT
+    policy_version TEXT,
+    zones          TEXT
 ) STRICT, WITHOUT ROWID;
 
 -- G3: what an id is bound to. It points to the record; the answer is read from there, so there is no second copy of a verdict.
 CREATE TABLE identity (
     tenant       TEXT    NOT NULL,
-    kind         TEXT    NOT NULL CHECK (kind IN ('run', 'op', 'end')),
+    kind         TEXT    NOT NULL CHECK (kind IN ('run', 'op', 'end', 'use')),
     id           TEXT    NOT NULL,
     request_hash TEXT    NOT NULL,
     seq          INTEGER NOT NULL,
@@ -60,6 +61,31 @@ CREATE TABLE retry_authorisation (
     seq           INTEGER NOT NULL,
     used_seq      INTEGER,
     PRIMARY KEY (tenant, choke_point, proposal_hash)
+) STRICT, WITHOUT ROWID;
+
+-- B3: everything that fell under a counter, and what of it was given back. Decimal text, because amounts pass 2**63.
+CREATE TABLE counter (
+    tenant   TEXT NOT NULL,
+    name     TEXT NOT NULL,
+    reserved TEXT NOT NULL CHECK (reserved = '0' OR (reserved GLOB '[1-9]*' AND reserved NOT GLOB '*[^0-9]*')),
+    settled  TEXT NOT NULL CHECK (settled = '0' OR (settled GLOB '[1-9]*' AND settled NOT GLOB '*[^0-9]*')),
+    PRIMARY KEY (tenant, name)
+) STRICT, WITHOUT ROWID;
+
+-- B14: the finest grain of what was consumed, of which every counter is a sum: amounts by unit, {"tokens": "4818"}.
+CREATE TABLE consumption (
+    tenant   TEXT NOT NULL,
+    cell     TEXT NOT NULL,
+    reserved TEXT NOT NULL CHECK (json_type(reserved) IS 'object'),
+    settled  TEXT NOT NULL CHECK (json_type(settled) IS 'object'),
+    PRIMARY KEY (tenant, cell)
+) STRICT, WITHOUT ROWID;
+
+-- B14: what the counters count now. The counters of a family that left stand still.
+CREATE TABLE counter_family (
+    tenant TEXT NOT NULL,
+    family TEXT NOT NULL,
+    PRIMARY KEY (tenant, family)
 ) STRICT, WITHOUT ROWID;
 
 -- L4: which records tell of a plan, step, account or earlier run.
@@ -119,6 +145,34 @@ END;
 
 CREATE TRIGGER identity_no_delete BEFORE DELETE ON identity BEGIN
     SELECT RAISE(ABORT, 'an id stays bound to its request');
+END;
+
+-- B7: what was reserved stays reserved, and what was given back is never taken again: both sums only grow. A counter that is
+-- computed anew (B14) is no exception: it is a sum of cells, and they only grow.
+CREATE TRIGGER counter_only_up BEFORE UPDATE ON counter BEGIN
+    SELECT RAISE(ABORT, 'a counter never goes down')
+    WHERE (new.tenant, new.name) IS NOT (old.tenant, old.name)
+       OR (length(new.reserved), new.reserved) < (length(old.reserved), old.reserved)
+       OR (length(new.settled), new.settled) < (length(old.settled), old.settled);
+END;
+
+CREATE TRIGGER counter_no_delete BEFORE DELETE ON counter BEGIN
+    SELECT RAISE(ABORT, 'a counter cannot be removed');
+END;
+
+CREATE TRIGGER consumption_only_up BEFORE UPDATE ON consumption BEGIN
+    SELECT RAISE(ABORT, 'what was consumed never goes down')
+    WHERE (new.tenant, new.cell) IS NOT (old.tenant, old.cell)
+       OR EXISTS (SELECT 1 FROM json_each(old.reserved) AS was
+                  WHERE (length(was.value), was.value) >
+                        (length(new.reserved ->> was.key), new.reserved ->> was.key) IS NOT FALSE)
+       OR EXISTS (SELECT 1 FROM json_each(old.settled) AS was
+                  WHERE (length(was.value), was.value) >
+                        (length(new.settled ->> was.key), new.settled ->> was.key) IS NOT FALSE);
+END;
+
+CREATE TRIGGER consumption_no_delete BEFORE DELETE ON consumption BEGIN
+    SELECT RAISE(ABORT, 'what was consumed cannot be removed');
 END;
 
 CREATE TRIGGER content_only_erase BEFORE UPDATE ON content BEGIN
