@@ -18,6 +18,7 @@ from pathlib import Path
 
 from tests.acceptance import (
     agentdojo,
+    budget_traces,
     conf_jcs_rfc8785,
     pii_presidio,
     stweb_suitecrm,
@@ -33,6 +34,7 @@ RECORD_SETS: tuple[RecordSet, ...] = (
     stweb_suitecrm,
     pii_presidio,
     conf_jcs_rfc8785,
+    budget_traces,
 )
 """Every set there is, in the order of the table."""
 
