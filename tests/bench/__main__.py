@@ -30,9 +30,15 @@ GROUPS = {
     "evaluate": ("tests.bench.evaluate", (MEMORY,)),
     "decision": ("tests.bench.decision", (FIXED, MEMORY, DISK)),
     "callers": ("tests.bench.callers", (FIXED,)),
+    "reserve": ("tests.bench.reserve", (FIXED,)),
+    "tokencap": ("tests.bench.tokencap_peer", (DISK, FIXED)),
+    "race": ("tests.bench.cap_race", (DISK,)),
     "growth": ("tests.bench.growth", (FIXED, MEMORY)),
     "import": ("tests.bench.imports", (DISK,)),
+    "reserve-growth": ("tests.bench.reserve_growth", (FIXED,)),
 }
+LONG = frozenset({"reserve-growth"})
+"""Groups that take minutes and gigabytes: measured where they are asked for."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with places() as at:
         if at[FIXED].name != FIXED:
             print("no C compiler or no /dev/shm here: flushes are the disk's own, and ratios swing with it")
-        for group in asked.group or GROUPS:
+        for group in asked.group or [group for group in GROUPS if group not in LONG]:
             _, wanted = GROUPS[group]
             for place in {at[name].name: at[name] for name in wanted}.values():
                 start = time.perf_counter()

@@ -37,7 +37,7 @@ def run(place: Place, scale: Scale) -> list[Row]:
         contenders: dict[str, Callable[[int], float]] = {
             f"{count} caller{'s' if count > 1 else ''}": partial(asked.threads, count, per_round) for count in CALLERS
         }
-        contenders[f"gate_many of {BULK}"] = partial(asked.bulk, per_round)
+        contenders[f"answer_many of {BULK}"] = partial(asked.bulk, per_round)
         contenders["flush"] = partial(_flushes, place.folder, flushes)
         settle()
         took = take_turns(contenders, rounds)
@@ -98,7 +98,7 @@ class _Asked:
         while took < seconds:
             requests = self._requests(BULK)
             start = time.perf_counter()
-            answers = self._wb.gate_many(requests)
+            answers = self._wb.answer_many(requests)
             took += time.perf_counter() - start
             assert all(isinstance(answer, GateDecision) for answer in answers), answers[:3]
             done += len(answers)

@@ -37,7 +37,7 @@ def run(place: Place, scale: Scale) -> list[Row]:
             with open_weighbridge(workload.POLICY, path) as small:
                 _fill(small, 0, few)
                 took["small"].append(_block(small, few, block))
-            _remove(path)
+            remove(path)
             took["large"].append(_block(large, many + number * block, block))
 
     def row(which: int, words: str, target: float | None) -> Row:
@@ -60,7 +60,7 @@ def _fill(wb: Weighbridge, first: int, count: int) -> None:
     warm = min(count, 20)  # asked one by one, as the measured ones are
     for start in range(first, first + count - warm, _BULK):
         stop = min(start + _BULK, first + count - warm)
-        answers = wb.gate_many([workload.request(number) for number in range(start, stop)])
+        answers = wb.answer_many([workload.request(number) for number in range(start, stop)])
         assert all(isinstance(answer, GateDecision) for answer in answers), answers[:3]
     for number in range(first + count - warm, first + count):
         wb.gate(workload.request(number))
@@ -74,6 +74,7 @@ def _block(wb: Weighbridge, first: int, count: int) -> tuple[float, float]:
     return typical, (time.perf_counter() - start) / count
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """Remove a store and what lies beside it."""
     for end in ("", "-wal", "-shm"):
         Path(f"{path}{end}").unlink(missing_ok=True)

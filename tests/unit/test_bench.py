@@ -4,7 +4,19 @@ import json
 import pytest
 
 from tests.bench import __main__ as bench
-from tests.bench import callers, decision, evaluate, flush, growth, imports, measure, workload
+from tests.bench import (
+    callers,
+    cap_race,
+    decision,
+    evaluate,
+    flush,
+    growth,
+    imports,
+    measure,
+    reserve,
+    reserve_growth,
+    workload,
+)
 from tests.bench.flush import Place
 from tests.bench.measure import Row, Scale
 from weighbridge.canonical import encode
@@ -21,7 +33,7 @@ def _thaw():
     gc.unfreeze()
 
 
-@pytest.mark.parametrize("module", [evaluate, decision, callers, growth, imports])
+@pytest.mark.parametrize("module", [evaluate, decision, callers, growth, imports, reserve, reserve_growth])
 def test_every_group_measures_what_it_says(module, tmp_path):
     rows = module.run(Place(flush.DISK, tmp_path, {}), TINY)
     assert rows
@@ -94,3 +106,13 @@ def test_the_command_prints_a_table_and_writes_the_rows(tmp_path, capsys):
     assert written["quick"] is True
     assert {row["group"] for row in written["rows"]} == {"evaluate"}
     assert "judge: 4 validators, 10 rules" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_the_race_for_a_cap_counts_calls_that_happened(tmp_path):
+    """B5: ours is exact in every race; what peers are installed is measured, and what is not is left out."""
+    rows = cap_race.run(Place(flush.DISK, tmp_path, {}), TINY)
+    ours = [row for row in rows if row.what.startswith(cap_race.OURS)]
+    assert [row.value for row in ours] == [100, 100, 0]
+    assert all(row.met for row in ours)
+    assert len(rows) % len(ours) == 0
