@@ -26,7 +26,7 @@ AMOUNT_OUT_OF_RANGE = "AMOUNT_OUT_OF_RANGE"
 NO_APPLICABLE_CONFIG = "NO_APPLICABLE_CONFIG"
 
 
-class Counter(msgspec.Struct, frozen=True):
+class Counter(msgspec.Struct, frozen=True, gc=False):
     """What fell under a counter: everything reserved, and what of it was given back by settlement."""
 
     reserved: int = 0
@@ -37,7 +37,7 @@ class Counter(msgspec.Struct, frozen=True):
         return self.reserved - self.settled if cap.settles else self.reserved
 
 
-class CapDecision(msgspec.Struct, frozen=True):
+class CapDecision(msgspec.Struct, frozen=True, gc=False):
     """What one cap says. ``after`` is None where nothing would be reserved under it: the amount is not known."""
 
     cap: Cap
@@ -47,7 +47,7 @@ class CapDecision(msgspec.Struct, frozen=True):
     reason: str
 
 
-class Weighed(msgspec.Struct, frozen=True):
+class Weighed(msgspec.Struct, frozen=True, gc=False):
     """What all caps say. ``reason`` is the first of the gravest; ``caps`` stand in the order they were given."""
 
     verdict: Verdict
@@ -62,7 +62,7 @@ def weigh(
 
     ``findings`` are reasons to BLOCK that were found before; with one, or without any cap at all, nothing is reserved.
     """
-    caps = tuple([_judge(cap, counter.usage(cap), amounts, justified=justified) for cap, counter in used])
+    caps = tuple([_judge(cap, counter, amounts, justified) for cap, counter in used])
     reasons = [*findings, *(() if caps else (NO_APPLICABLE_CONFIG,))]  # B8: no cap, no go
     if reasons:
         return Weighed(Verdict.BLOCK, reasons[0], caps)
@@ -70,27 +70,24 @@ def weigh(
     return Weighed(worst.verdict, worst.reason, caps)
 
 
-def _judge(cap: Cap, before: int, amounts: Amounts, *, justified: bool) -> CapDecision:
-    amount = amounts.get(cap.unit)
+def _judge(cap: Cap, counter: Counter, amounts: Amounts, justified: bool) -> CapDecision:  # noqa: FBT001 - the hot path
+    before, amount = counter.usage(cap), amounts.get(cap.unit)
     if amount is None:  # B12: unknown cost is never 0
         mismatch = currency_of(cap.unit) is not None and any(map(currency_of, amounts))
         return CapDecision(cap, before, None, Verdict.BLOCK, CURRENCY_MISMATCH if mismatch else COST_UNKNOWN)
     after = before + amount
     if after > AMOUNT_MAX:
         return CapDecision(cap, before, None, Verdict.BLOCK, AMOUNT_OUT_OF_RANGE)
-    verdict, reason = _fits(cap, before, amount, justified=justified)
-    return CapDecision(cap, before, after, verdict, reason)
-
-
-def _fits(cap: Cap, before: int, amount: int, *, justified: bool) -> tuple[Verdict, str]:
     hard, soft = cap.hard_cap, cap.soft_cap
-    if hard is not None and before + amount > hard:
-        return Verdict.BLOCK, NEVER_FITS if amount > hard else HARD_CAP_EXCEEDED
-    if cap.requires_justification and not justified:
-        return Verdict.BLOCK, JUSTIFICATION_MISSING
-    if soft is not None and before + amount > soft:
-        return Verdict.WARN, SOFT_CAP_EXCEEDED
-    return (Verdict.WARN, JUSTIFIED) if cap.requires_justification else (Verdict.ALLOW, WITHIN_CAPS)
+    if hard is not None and after > hard:
+        verdict, reason = Verdict.BLOCK, NEVER_FITS if amount > hard else HARD_CAP_EXCEEDED
+    elif cap.requires_justification and not justified:
+        verdict, reason = Verdict.BLOCK, JUSTIFICATION_MISSING
+    elif soft is not None and after > soft:
+        verdict, reason = Verdict.WARN, SOFT_CAP_EXCEEDED
+    else:
+        verdict, reason = (Verdict.WARN, JUSTIFIED) if cap.requires_justification else (Verdict.ALLOW, WITHIN_CAPS)
+    return CapDecision(cap, before, after, verdict, reason)
 
 
 def _gravity(one: CapDecision) -> int:

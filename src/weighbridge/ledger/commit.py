@@ -49,7 +49,7 @@ class Replay(msgspec.Struct, frozen=True):
     state: str | None = None
 
 
-class Effects(msgspec.Struct, frozen=True):
+class Effects(msgspec.Struct, frozen=True, gc=False):
     """Everything one record changes. ``identities`` are new ones and operations whose state changed.
 
     ``counters`` and ``consumption`` are whole rows, by name; ``families`` replace those that counted, None where they stay.
@@ -305,7 +305,7 @@ class _Kernel:
         self._bind(names)
         binds = bool(names) or submission.completes is not None or submission.usage is not None
         derived = record.common_subjects(common, binds=binds)
-        extra = sorted({subject for subject in submission.subjects if subject not in derived})
+        extra = sorted({*submission.subjects}.difference(derived)) if submission.subjects else []
         body = record.encode(
             submission.tenant_id, self._seq, common, events, subjects=extra, purpose=self._purpose, ours=self._ours
         )

@@ -16,7 +16,6 @@ bytes that are no record are refused (:class:`LedgerCorrupt`), never guessed at.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
 from typing import Any
 
 import msgspec
@@ -112,14 +111,17 @@ def encode(
 
 def _is_simple(common: dict[str, Any]) -> bool:
     """Return whether ``common`` holds texts and objects of texts alone, which every encoder writes alike."""
-    objects = [value for value in common.values() if type(value) is dict]
-    texts = [*common, *(value for value in common.values() if type(value) is not dict)]
-    for inner in objects:
-        texts += inner
-        texts += inner.values()
-    if {*map(type, texts)} != _ONLY_TEXT:
+    names: list[Any] = [*common]
+    values: list[Any] = []
+    for value in common.values():
+        if type(value) is dict:
+            names += value
+            values += value.values()
+        else:
+            values.append(value)
+    if {*map(type, names), *map(type, values)} != _ONLY_TEXT:
         return False
-    return "".join([*common, *chain.from_iterable(objects)]).isascii()  # the order of other names is not the encoder's
+    return "".join(names).isascii()  # the order of other names is not the encoder's
 
 
 def decode(body: bytes) -> Record:

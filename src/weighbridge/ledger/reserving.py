@@ -85,6 +85,8 @@ def parse_cell(name: str) -> Cell:
 class Rows:
     """The counters and cells that one submission changes, over what a view shows."""
 
+    __slots__ = ("_view", "cells", "counters", "families")
+
     def __init__(self, view: View) -> None:
         self._view = view
         self.counters: dict[str, Counter] = {}
@@ -98,6 +100,8 @@ class Rows:
     def counters_of(self, names: Sequence[str]) -> Sequence[Counter]:
         """Return several counters as they are after what was decided so far."""
         known = self._view.counters_of(names)
+        if not self.counters:
+            return known
         return [self.counters.get(name, before) for name, before in zip(names, known, strict=True)]
 
     def add(self, cell: str, reserved: Mapping[str, int], settled: Mapping[str, int]) -> None:
@@ -139,7 +143,7 @@ def _computed(families: Iterable[str], cells: Iterable[tuple[str, Consumption]])
     return found
 
 
-class Reserved(msgspec.Struct, frozen=True):
+class Reserved(msgspec.Struct, frozen=True, gc=False):
     """The event of a decision, and its verdict."""
 
     event: dict[str, Any]
@@ -154,19 +158,21 @@ def reserve(
     ``findings`` are BLOCKs that the kernel found, besides those that the reservation brings along.
     """
     keys = period_keys(zones, instant_ms)
-    names = [counter_name(cap.unit, period_of(keys, cap.period), tail) for cap, tail in wanted.applicable]
+    names, caps = [], []
+    for cap, tail in wanted.applicable:
+        names.append(counter_name(cap.unit, period_of(keys, cap.period), tail))
+        caps.append(cap)
     counters = rows.counters_of(names)
     found = [*wanted.findings, *findings]
     beyond = sorted([unit for unit, amount in wanted.amounts.items() if amount > AMOUNT_MAX])
     if beyond and all(one["reason"] != AMOUNT_OUT_OF_RANGE for one in found):
         # B2: also of a unit that no cap counts now, because it is remembered for one that will (B14).
         found.append({"reason": AMOUNT_OUT_OF_RANGE, "details": {"units": beyond}})
-    used = [(cap, counter) for (cap, _), counter in zip(wanted.applicable, counters, strict=True)]
-    decision = weigh(
-        used, wanted.amounts, justified=wanted.justification is not None, findings=[one["reason"] for one in found]
-    )
+    reasons = [one["reason"] for one in found] if found else ()
+    used = zip(caps, counters, strict=True)
+    decision = weigh(used, wanted.amounts, justified=wanted.justification is not None, findings=reasons)
     if decision.verdict is not Verdict.BLOCK:
-        for name, (cap, _), counter in zip(names, wanted.applicable, counters, strict=True):
+        for name, cap, counter in zip(names, caps, counters, strict=True):
             amount = wanted.amounts[cap.unit]
             if amount:  # two caps over the same things share a counter, which moves once
                 rows.counters[name] = Counter(counter.reserved + amount, counter.settled)
@@ -196,10 +202,9 @@ def _event(
         event["assumed"] = list(wanted.assumed)
     if wanted.unpriced is not None:
         event["unpriced"] = wanted.unpriced
-    content = {"justification": wanted.justification, "policy": wanted.policy, "proposal": wanted.proposal}
-    content = {name: content_hash for name, content_hash in content.items() if content_hash is not None}
-    if content:
-        event["content"] = content
+    if wanted.justification is not None or wanted.policy is not None or wanted.proposal is not None:
+        content = {"justification": wanted.justification, "policy": wanted.policy, "proposal": wanted.proposal}
+        event["content"] = {name: content_hash for name, content_hash in content.items() if content_hash is not None}
     if wanted.priced is not None:
         event["priced"] = wanted.priced
     if wanted.proposal_hash is not None:
@@ -301,4 +306,6 @@ def report(reported: Reported, usage: Usage, rows: Rows, families: tuple[str, ..
 def _sum(one: dict[str, int], other: Mapping[str, int]) -> dict[str, int]:
     if not other:
         return one
+    if one.keys() == other.keys():
+        return {unit: amount + other[unit] for unit, amount in one.items()}
     return {unit: one.get(unit, 0) + other.get(unit, 0) for unit in sorted({*one, *other})}

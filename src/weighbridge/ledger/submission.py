@@ -117,7 +117,7 @@ class Submission(msgspec.Struct, frozen=True):
     refusals: dict[str, int] = {}
 
 
-class Head(msgspec.Struct, frozen=True):
+class Head(msgspec.Struct, frozen=True, gc=False):
     """Where a tenant's ledger ends. ``seq`` 0 and the genesis hash before the first record.
 
     ``zones`` is the text form of the tenant's time zones (`budgets.periods`); None before a policy with budgets was active.
@@ -130,14 +130,14 @@ class Head(msgspec.Struct, frozen=True):
     zones: str | None = None
 
 
-class Consumption(msgspec.Struct, frozen=True):
+class Consumption(msgspec.Struct, frozen=True, gc=False):
     """Amounts by unit that were reserved in one cell, and what of them was given back by settlement."""
 
     reserved: dict[str, int]
     settled: dict[str, int]
 
 
-class Identity(msgspec.Struct, frozen=True):
+class Identity(msgspec.Struct, frozen=True, gc=False):
     """A known id: the request it answers and where.
 
     ``state`` is set for operations: BLOCKED, PENDING, COMPLETED, FAILED. An id of kind ``end`` binds an operation to the outcome
@@ -208,7 +208,7 @@ class View(Protocol):
         """Return the body of a record that a row points to."""
 
 
-class Committed(msgspec.Struct, frozen=True):
+class Committed(msgspec.Struct, frozen=True, gc=False):
     """A submission's record. ``replayed``: it was already there; ``state`` is the operation's state now."""
 
     seq: int

@@ -205,7 +205,12 @@ class TenantView:
 
     def counters_of(self, names: Sequence[str]) -> list[Counter]:
         """Return budget counters, read together."""
-        missing = [name for name in names if name not in self._counters_read and name not in self.counters]
+        changed, read = self.counters, self._counters_read
+        known = [changed.get(name) or read.get(name) for name in names]
+        found = [counter for counter in known if counter is not None]
+        if len(found) == len(names):
+            return found
+        missing = [name for name in names if name not in read and name not in changed]
         if missing:
             self._counters_read.update(dict.fromkeys(missing, Counter()))
             self._counters_read.update(self._rows.counters_of(self._tenant_id, missing))
