@@ -1,32 +1,37 @@
 """Weighbridge: every action of an agent is weighed before it may cross.
 
-The public names, nothing else. What needs a driver, YAML or the command line is loaded when it is first used.
+The public names, nothing else. Each is loaded when it is first used, so that whoever needs one part loads no other: the
+stranger's verifier none of the code that judges or writes.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from weighbridge.domain.choke_point import ChokePoint
-from weighbridge.domain.context import ValidationContext
-from weighbridge.domain.decision import (
-    AlreadyExecuted,
-    Blocked,
-    BudgetDecision,
-    CapUsage,
-    GateDecision,
-    OperationDecision,
-    Sealed,
-    ValidatorResult,
-)
-from weighbridge.domain.principal import Principal
-from weighbridge.domain.spending import Tokens
-from weighbridge.domain.verdict import Verdict
-from weighbridge.errors import IdempotencyConflict, PolicyError, Refusal, StoreError, UsageError, WeighbridgeError
-from weighbridge.operations import in_scope, scope
-from weighbridge.runtime import Weighbridge
-
 if TYPE_CHECKING:
+    from weighbridge.domain.choke_point import ChokePoint as ChokePoint
+    from weighbridge.domain.context import ValidationContext as ValidationContext
+    from weighbridge.domain.decision import AlreadyExecuted as AlreadyExecuted
+    from weighbridge.domain.decision import Blocked as Blocked
+    from weighbridge.domain.decision import BudgetDecision as BudgetDecision
+    from weighbridge.domain.decision import CapUsage as CapUsage
+    from weighbridge.domain.decision import GateDecision as GateDecision
+    from weighbridge.domain.decision import OperationDecision as OperationDecision
+    from weighbridge.domain.decision import Sealed as Sealed
+    from weighbridge.domain.decision import ValidatorResult as ValidatorResult
+    from weighbridge.domain.principal import Principal as Principal
+    from weighbridge.domain.spending import Tokens as Tokens
+    from weighbridge.domain.verdict import Verdict as Verdict
+    from weighbridge.errors import IdempotencyConflict as IdempotencyConflict
+    from weighbridge.errors import PolicyError as PolicyError
+    from weighbridge.errors import Refusal as Refusal
+    from weighbridge.errors import StoreError as StoreError
+    from weighbridge.errors import UsageError as UsageError
+    from weighbridge.errors import WeighbridgeError as WeighbridgeError
+    from weighbridge.operations import in_scope as in_scope
+    from weighbridge.operations import scope as scope
+    from weighbridge.runtime import Weighbridge as Weighbridge
     from weighbridge.telling import explain as explain
     from weighbridge.wiring import open as open  # noqa: A004 - the public name
 
@@ -59,17 +64,40 @@ __all__ = [
     "scope",
 ]
 
+_HOMES = {
+    "AlreadyExecuted": "weighbridge.domain.decision",
+    "Blocked": "weighbridge.domain.decision",
+    "BudgetDecision": "weighbridge.domain.decision",
+    "CapUsage": "weighbridge.domain.decision",
+    "ChokePoint": "weighbridge.domain.choke_point",
+    "GateDecision": "weighbridge.domain.decision",
+    "IdempotencyConflict": "weighbridge.errors",
+    "OperationDecision": "weighbridge.domain.decision",
+    "PolicyError": "weighbridge.errors",
+    "Principal": "weighbridge.domain.principal",
+    "Refusal": "weighbridge.errors",
+    "Sealed": "weighbridge.domain.decision",
+    "StoreError": "weighbridge.errors",
+    "Tokens": "weighbridge.domain.spending",
+    "UsageError": "weighbridge.errors",
+    "ValidationContext": "weighbridge.domain.context",
+    "ValidatorResult": "weighbridge.domain.decision",
+    "Verdict": "weighbridge.domain.verdict",
+    "Weighbridge": "weighbridge.runtime",
+    "WeighbridgeError": "weighbridge.errors",
+    "explain": "weighbridge.telling",
+    "in_scope": "weighbridge.operations",
+    "open": "weighbridge.wiring",
+    "scope": "weighbridge.operations",
+}
+
 
 if not TYPE_CHECKING:  # a type checker that saw this would believe in every name
 
     def __getattr__(name: str) -> Any:
-        if name == "open":
-            from weighbridge.wiring import open as open_weighbridge
-
-            return open_weighbridge
-        if name == "explain":
-            from weighbridge.telling import explain
-
-            return explain
-        message = f"module `weighbridge` has no attribute `{name}`"
-        raise AttributeError(message)
+        home = _HOMES.get(name)
+        if home is None:
+            message = f"module `weighbridge` has no attribute `{name}`"
+            raise AttributeError(message)
+        found = globals()[name] = getattr(import_module(home), name)
+        return found

@@ -7,12 +7,12 @@ bad record. For that, memory grows with the number of reservations.
 
 It does not find, and nothing that looks at an export alone can: records cut off the end before exporting, an old copy of the
 ledger, or a chain computed anew to say something else that could have been. For that, hand in a ``witness``: the number and
-hash of a record, kept where whoever could rewrite the ledger cannot reach (L3).
+hash of a record, kept where whoever could rewrite the ledger cannot reach; or what checkpoints saw (``seen``) (L3).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -20,7 +20,9 @@ import msgspec
 from weighbridge import canonical
 from weighbridge.ledger import chain, record
 from weighbridge.ledger.chain import Fault
+from weighbridge.ledger.checkpoint import TenantHead
 from weighbridge.ledger.export import FORMAT, VERSION, ContentLine, Header, RecordLine, Trailer
+from weighbridge.ledger.proof import unexplained_faults
 from weighbridge.ledger.tally import Tally
 
 FAULTS_MAX = 100  # beyond that the rest is noise
@@ -72,15 +74,17 @@ def verify_export(
     *,
     key: bytes | None = None,
     witness: tuple[int, str] | None = None,
+    seen: Sequence[TenantHead] = (),
     progress: Callable[[int], None] | None = None,
 ) -> ExportReport:
     """Return what is wrong with an export, reading it line by line.
 
     ``key`` is the tenant's content key, without which content cannot be checked. ``witness`` is number and hash (hex) of a record
-    known from elsewhere; it must be among the records, or be the one before the first. ``progress`` is told bytes as they are
-    read.
+    known from elsewhere; it must be among the records, or be the one before the first. ``seen`` is where checkpoints, opened
+    before, say that ledgers stood; those of other tenants are passed over, and what they need is all records from the first.
+    ``progress`` is told bytes as they are read.
     """
-    check = _Check(key, witness)
+    check = _Check(key, witness, seen)
     unreported = 0
     for line in lines:
         check.line(line)
@@ -96,8 +100,9 @@ def verify_export(
 class _Check:
     """The state between two lines."""
 
-    def __init__(self, key: bytes | None, witness: tuple[int, str] | None) -> None:
-        self._key, self._witness = key, witness
+    def __init__(self, key: bytes | None, witness: tuple[int, str] | None, seen: Sequence[TenantHead]) -> None:
+        self._key, self._witness, self._seen = key, witness, seen
+        self._leaves: list[bytes] = []  # filled where checkpoints are to be compared
         self._header: Header | None = None
         self._trailer: Trailer | None = None
         self._seq, self._hash = 0, b""
@@ -128,6 +133,8 @@ class _Check:
             self._fault("end", f"the file ends after record {self._seq} without its last line; it was cut")
         if self._witness is not None and self._header is not None:
             self._require_witness(self._header, self._witness[0])
+        if self._seen and self._header is not None:
+            self._require_seen(self._header)
         header = self._header
         return ExportReport(
             tenant_id=header.tenant_id if header else None,
@@ -162,6 +169,8 @@ class _Check:
             self._tally = None if fault.part != "budget" else self._tally  # what a broken record reserved, nobody knows
         self._seq, self._hash = line.seq, hash_
         self._records += 1
+        if self._seen:
+            self._leaves.append(chain.leaf_hash(body))
         if self._witness is not None and self._witness[0] == line.seq:
             self._compare_witness(
                 line.hash, f"record {line.seq} is not the one the witness saw; the chain was computed anew"
@@ -176,6 +185,9 @@ class _Check:
         if (decoded.tenant_id, decoded.seq) != (tenant_id, seq):
             place = f"record {decoded.seq} of tenant `{decoded.tenant_id}`"
             return Fault(seq, "record", f"the body of record {seq} is that of {place}")
+        stated = self._header.purpose if self._header else None
+        if seq == 1 and stated not in {None, decoded.purpose}:
+            return Fault(1, "header", f"the first line says `{stated}`, record 1 says `{decoded.purpose}`")
         if self._key is not None:
             for content_hash in record.content_hashes(decoded.events):
                 self._named.setdefault(content_hash, seq)
@@ -218,6 +230,21 @@ class _Check:
         if line.contents != self._contents:
             message = f"the last line says {line.contents} contents, the file holds {self._contents}"
             self._add(Fault(None, "end", message))
+
+    def _require_seen(self, header: Header) -> None:
+        """Require that the records are those that checkpoints saw (L3)."""
+        own = [head for head in self._seen if head.tenant_id == header.tenant_id]
+        if header.after_seq:
+            why = "export all of it, or a bundle, which brings the proof along"
+            message = f"a checkpoint says nothing of records after {header.after_seq} alone; {why}"
+            self._add(Fault(None, "checkpoint", message))
+        elif not own:
+            message = f"no checkpoint that was handed in says anything of tenant `{header.tenant_id}`"
+            self._add(Fault(None, "checkpoint", message))
+        else:
+            bad = [fault.seq for fault in self._faults if fault.seq is not None]
+            for fault in unexplained_faults(own, self._leaves, bad):
+                self._add(fault)
 
     def _require_witness(self, header: Header, seq: int) -> None:
         """Require that the file says anything about the record that the witness saw."""

@@ -5,28 +5,34 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weighbridge.admission import Surroundings
 from weighbridge.domain.principal import Principal
 from weighbridge.errors import UsageError
-from weighbridge.gateway import ValidatorGateway
+from weighbridge.gateway import Engine, ValidatorGateway
 from weighbridge.recorder import Recorder
 from weighbridge.runtime import Weighbridge
 from weighbridge.validators.builtin import ENGINE_LIBRARIES
 from weighbridge.validators.interface import Validator
 
 if TYPE_CHECKING:
+    from weighbridge.acts import Acts
     from weighbridge.policy.document import PolicyDocument
+    from weighbridge.storage.locking import AdvisoryLock
     from weighbridge.storage.memory import MemoryStore
+    from weighbridge.storage.reading import LedgerReader
     from weighbridge.storage.sqlite import SqliteStore
+    from weighbridge.witnesses.interface import Witness
 
 LOCAL_HOST = Principal(id="local")
 VALIDATOR_GROUP = "weighbridge.validators"
 _MEMORY = ":memory:"
 _SQLITE_SCHEME = "sqlite:///"
+_SERVICE_SCHEMES = ("http://", "https://")
 
 
 def open(  # noqa: A001 - `weighbridge.open(...)` is the name users meet; its options are the product's
@@ -76,6 +82,11 @@ def open(  # noqa: A001 - `weighbridge.open(...)` is the name users meet; its op
 def system_surroundings() -> Surroundings:
     """Return the machine's clock and its source of random bytes."""
     return Surroundings(clock_ms=lambda: time.time_ns() // 1_000_000, entropy=os.urandom)
+
+
+def monotonic_s() -> float:
+    """Return the seconds of a clock that nobody sets."""
+    return time.monotonic()
 
 
 def load_document(policy: str | Path | Mapping[str, Any] | PolicyDocument) -> PolicyDocument:
@@ -135,3 +146,69 @@ def open_store(
 
     path = place.removeprefix(_SQLITE_SCHEME)
     return SqliteStore(path, purpose=purpose, entropy=surroundings.entropy, create=create, read_only=read_only)
+
+
+def sealing_lock(store: str | Path) -> AdvisoryLock:
+    """Return the lock that keeps two sealers of one store apart.
+
+    Raises:
+        UsageError: a store of this kind has none.
+    """
+    place = str(store)
+    if place == _MEMORY or ("://" in place and not place.startswith(_SQLITE_SCHEME)):
+        raise UsageError(f"the store `{place}` cannot be sealed from outside; give the file of a store")
+    from weighbridge.storage.sqlite.lock import LockFile
+
+    return LockFile(place.removeprefix(_SQLITE_SCHEME))
+
+
+def open_witness(place: str) -> Witness:
+    """Return the witness that a folder or a URL names.
+
+    Raises:
+        UsageError: nothing here speaks to it.
+    """
+    if place.startswith(_SERVICE_SCHEMES):
+        raise UsageError(
+            f"`{place}`: another Weighbridge as a witness arrives with the HTTP service; use a folder or a bucket"
+        )
+    if "://" not in place:
+        from weighbridge.witnesses.directory import DirectoryWitness
+
+        return DirectoryWitness(place)
+    try:
+        from weighbridge.witnesses.bucket import BucketWitness
+    except ImportError:
+        raise UsageError(f"`{place}` is reached through `fsspec`: pip install 'weighbridge[buckets]'") from None
+    return BucketWitness(place)
+
+
+@contextmanager
+def open_acts(store: str | Path) -> Iterator[tuple[Acts, LedgerReader]]:
+    """Open an existing store for acts of people, under the policy that is in force there; no policy file is needed.
+
+    Raises:
+        StoreError: it cannot be opened.
+        UsageError: on an act, where the ledger does not hold the policy in force.
+    """
+    from weighbridge import canonical
+    from weighbridge.acts import Acts
+    from weighbridge.policy.compile import compile_effective
+    from weighbridge.storage.audit import recorded_policy
+
+    around, gateway = system_surroundings(), make_gateway()
+    opened = open_store(store, purpose=None, surroundings=around, create=False)
+
+    def engine_of(tenant_id: str) -> Engine:
+        version = opened.head(tenant_id).policy_version
+        text = recorded_policy(opened, tenant_id, version) if version is not None else None
+        if text is None:
+            raise UsageError(
+                f"the ledger of tenant `{tenant_id}` does not hold the policy in force; use the library, which is given one"
+            )
+        return gateway.engine(compile_effective(canonical.decode(text)), opened.tenant_key(tenant_id))
+
+    try:
+        yield Acts(Recorder(opened), opened, engine_of, around), opened
+    finally:
+        opened.close()

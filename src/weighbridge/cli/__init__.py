@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from weighbridge.cli import budget, demo, evaluate, ledger, output, policy, prices, replay, why
+from weighbridge.cli import budget, content, demo, evaluate, keys, ledger, output, policy, prices, replay, sealing, why
 from weighbridge.errors import WeighbridgeError
 
 
@@ -85,6 +85,11 @@ app.add_typer(budget.app, name="budget")
 app.add_typer(policy.app, name="policy")
 app.add_typer(prices.app, name="prices")
 app.add_typer(ledger.app, name="ledger")
+ledger.app.command("seal")(sealing.seal)
+ledger.app.command("prove")(sealing.prove)
+ledger.app.command("prove-growth")(sealing.prove_growth)
+app.add_typer(keys.app, name="keys")
+app.add_typer(content.app, name="content")
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """`weighbridge ledger verify|export|tail|show`: what is on record, and whether it can be believed.
 
 Nothing here writes to a ledger. Everything reads one tenant, but for `verify`, which checks every tenant of a store, each for
-itself.
+itself. What seals and proves is in `sealing`.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from weighbridge.errors import LedgerCorrupt, NotFound, StoreError, UsageError
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from weighbridge.ledger.checkpoint import Checkpoint, OpenedSeal, TenantHead
     from weighbridge.ledger.record import Event, Record
     from weighbridge.storage.audit import Audit
     from weighbridge.storage.reading import StoredRecord
@@ -73,44 +74,96 @@ def verify(
             metavar="FILE", help="The tenant's content key as hex, to check an export's content.", show_default=False
         ),
     ] = None,
+    checkpoint: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--checkpoint", metavar="FILE", help="A checkpoint kept elsewhere, or a folder of them.", show_default=False
+        ),
+    ] = None,
+    public: Annotated[
+        Path | None,
+        typer.Option(
+            "--key",
+            metavar="FILE",
+            help="The public keys that sealed, one a line. Default: those in WEIGHBRIDGE_KEYS.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: JsonOption = None,
 ) -> None:
     """Check that the ledger is what was written, and name the first record that is not.
 
-    Exit code 0 when it verifies, 4 when it does not. Without a witness no check can show that the end was cut off, that an
-    old copy was put back, or that everything was computed anew.
+    Exit code 0 when it verifies, 4 when it does not. Without a checkpoint or a witness no check can show that the end was cut
+    off, that an old copy was put back, or that everything was computed anew.
     """
     seen, key = _witness(witness), _content_key(key_file)
     if file is not None and store is not None:
         raise UsageError("name an export or a store, one at a time")
+    if public is not None and not checkpoint:
+        raise UsageError("public keys are for checkpoints; name one with --checkpoint")
+    seals = _opened(checkpoint, public) if checkpoint else []
+    heads = [head for opened, _ in seals for head in opened.heads if tenant in {None, head.tenant_id}]
     checked: Sequence[Audit | ExportReport]
     if file is not None and not _starts_with(file, _SQLITE_MAGIC):
-        checked = [_verify_export(file, tenant, seen, key)]
+        checked = [_verify_export(file, tenant, seen, key, heads)]
     elif key is not None:
         raise UsageError("a key is for the content of an export; a store is checked with its own")
     else:
-        checked = _verify_store(str(file) if file is not None else store, tenant, seen)
+        checked = _verify_store(str(file) if file is not None else store, tenant, seen, heads)
     if output.wants_json(as_json):
         output.write_json([_checked_line(one) for one in checked] or [{"tenants": 0, "records": 0}])
     else:
-        _show_checked(checked, witnessed=seen is not None)
+        _show_checked(checked, witnessed=seen is not None or bool(seals))
+        for _, opened in seals:
+            output.console().print(output.safe(_described(opened)), style="dim", soft_wrap=True)
+        _show_unsealed(checked, heads if seals else None)
     raise typer.Exit(output.OK if all(one.ok for one in checked) else output.NOT_PROVED)
 
 
-def _verify_store(store: str | None, tenant: str | None, witness: tuple[int, str] | None) -> list[Audit]:
+def _opened(places: list[Path], public: Path | None) -> list[tuple[Checkpoint, OpenedSeal]]:
+    from weighbridge.cli.sealing import open_checkpoints
+
+    return open_checkpoints(places, public)
+
+
+def _described(opened: OpenedSeal) -> str:
+    from weighbridge.verifier.checking import describe
+
+    return describe(opened)
+
+
+def _show_unsealed(checked: Sequence[Audit | ExportReport], heads: Sequence[TenantHead] | None) -> None:
+    """Say which records no checkpoint covers."""
+    if heads is None:
+        return
+    for one in checked:
+        sealed = max((head.size for head in heads if head.tenant_id == one.tenant_id), default=0)
+        if one.ok and sealed < one.head[0]:
+            name = output.safe(one.tenant_id or "unknown")
+            output.console().print(
+                f"tenant {name}: from record {sealed + 1} on no checkpoint covers it", style="dim", soft_wrap=True
+            )
+
+
+def _verify_store(
+    store: str | None, tenant: str | None, witness: tuple[int, str] | None, seen: Sequence[TenantHead]
+) -> list[Audit]:
     from weighbridge.storage.audit import verify_tenant
 
     with reading(store) as reader:
-        tenants = reader.tenants() if tenant is None else (tenant,)
+        sealed = {head.tenant_id for head in seen}
+        tenants = tuple(sorted({*reader.tenants(), *sealed})) if tenant is None else (tenant,)
         if witness is not None and len(tenants) != 1:
             raise UsageError("a witness saw one tenant; say which with --tenant")
-        if tenant is not None and tenant not in reader.tenants() and witness is None:
+        if tenant is not None and tenant not in {*reader.tenants(), *sealed} and witness is None:
             raise NotFound(f"the store knows no tenant `{tenant}`")
         with _counting(sum(reader.head(name).seq for name in tenants), "records") as advance:
-            return [verify_tenant(reader, name, witness=witness, progress=advance) for name in tenants]
+            return [verify_tenant(reader, name, witness=witness, seen=seen, progress=advance) for name in tenants]
 
 
-def _verify_export(file: Path, tenant: str | None, witness: tuple[int, str] | None, key: bytes | None) -> ExportReport:
+def _verify_export(
+    file: Path, tenant: str | None, witness: tuple[int, str] | None, key: bytes | None, seen: Sequence[TenantHead]
+) -> ExportReport:
     from weighbridge.verify import verify_export
 
     packed = _starts_with(file, _GZIP_MAGIC)
@@ -119,7 +172,7 @@ def _verify_export(file: Path, tenant: str | None, witness: tuple[int, str] | No
             size = 0 if packed else file.stat().st_size
             with _counting(size, "bytes") as advance:
                 _require_export(file, lines)
-                report = verify_export(lines, key=key, witness=witness, progress=advance)
+                report = verify_export(lines, key=key, witness=witness, seen=seen, progress=advance)
     except (EOFError, gzip.BadGzipFile, zlib.error):
         raise LedgerCorrupt(f"the export `{file}` does not verify: its compressed data is damaged or cut") from None
     if tenant is not None and report.tenant_id != tenant:
@@ -263,28 +316,103 @@ def export(
         bool, typer.Option("--with-content", help="Also what decisions were made from; it may hold personal data.")
     ] = False,
     after: Annotated[int, typer.Option(metavar="SEQ", min=0, help="Only what comes after this record.")] = 0,
+    since: Annotated[
+        str | None, typer.Option("--from", metavar="TIME", help="A bundle: from this time on.", show_default=False)
+    ] = None,
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="TIME", help="A bundle: before this time.", show_default=False)
+    ] = None,
+    form: Annotated[
+        str | None,
+        typer.Option(help="A bundle: its events as `ocsf` or `cloudevents`.", show_default=False),
+    ] = None,
+    checkpoint: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--checkpoint", metavar="FILE", help="A bundle: a checkpoint, or a folder of them.", show_default=False
+        ),
+    ] = None,
+    public: Annotated[
+        Path | None,
+        typer.Option("--key", metavar="FILE", help="A bundle: the public keys that sealed.", show_default=False),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")] = False,
 ) -> None:
-    """Write one tenant's ledger in a form that anybody can check without the store."""
+    """Write one tenant's ledger in a form that anybody can check without the store.
+
+    A file whose name ends in .zip is an auditor's bundle: the records of a span of time with their policies, the seals that
+    cover them, the public keys, and how to check all of it.
+    """
     from weighbridge.storage.audit import export_ledger
 
     if out is not None and out.exists() and not force:
         raise UsageError(f"`{out}` is there already; name another file, or say --force to overwrite it")
+    if out is not None and out.suffix == ".zip":
+        if after or with_content:
+            raise UsageError(
+                "a bundle holds a span of time (--from, --to) and no content; leave --after and --with-content out"
+            )
+        _bundle(out, store, tenant, span=(since, to), form=form, places=checkpoint, public=public)
+        return
+    if since or to or form or checkpoint or public:
+        raise UsageError("--from, --to, --form, --checkpoint and --key are for a bundle: --out FILE.zip")
     with reading(store) as reader:
         tenant_id = tenant_or_default(tenant, reader)
         lines = export_ledger(reader, tenant_id, after_seq=after, contents=with_content)
         count = 0
-        with _sink(out) as sink, output.progress(reader.head(tenant_id).seq - after, "lines") as advance:
+        with sink(out) as sunk, output.progress(reader.head(tenant_id).seq - after, "lines") as advance:
             for count, line in enumerate(lines, 1):
-                sink.write(line)
+                sunk.write(line)
                 advance(count, count)
     if out is not None:
         check = f"{output.program()} ledger verify {shlex.quote(str(out))}"
         output.note(f"{count:,} lines of tenant {tenant_id} are in {out}; check them with: {check}")
 
 
+def _bundle(
+    out: Path,
+    store: str | None,
+    tenant: str | None,
+    *,
+    span: tuple[str | None, str | None],
+    form: str | None,
+    places: list[Path] | None,
+    public: Path | None,
+) -> None:
+    """Write an auditor's bundle."""
+    from weighbridge.budgets.periods import with_zone
+    from weighbridge.cli.budget.sources import instant
+    from weighbridge.cli.keys import folder_or_default
+    from weighbridge.keys import public_keys
+    from weighbridge.storage.bundling import write_bundle
+
+    seals = _opened(places, public) if places else []
+    keys = public_keys(public or folder_or_default(None)) if seals else ()
+    with reading(store) as reader:
+        tenant_id = tenant_or_default(tenant, reader)
+        zones = reader.head(tenant_id).zones or with_zone(None, "UTC", 0)
+        from_ms, to_ms = (None if text is None else instant(text, zones) for text in span)
+        with sink(out) as target:
+            made = write_bundle(
+                reader, tenant_id, target.write, name=out.name, from_ms=from_ms, to_ms=to_ms,
+                form=form or "weighbridge", checkpoints=[opened for opened, _ in seals], keys=keys,
+            )  # fmt: skip
+    output.note(
+        f"records {made.first_seq} to {made.last_seq} of tenant {tenant_id} are in {out}, with the policies: {len(made.policies)}"
+    )
+    if made.missing:
+        output.note(f"the text of {len(made.missing)} policies is gone from the store and not in it")
+    if made.sealed_to is None:
+        output.note(
+            "no checkpoint covers them, so the bundle cannot show an end cut off or a chain computed anew (--checkpoint)"
+        )
+    elif made.sealed_to < made.last_seq:
+        output.note(f"seals cover them up to record {made.sealed_to}")
+    output.note(f"check it with: weighbridge-verify bundle {shlex.quote(str(out))} --key KEYS")
+
+
 @contextmanager
-def _sink(out: Path | None) -> Iterator[BinaryIO]:
+def sink(out: Path | None) -> Iterator[BinaryIO]:
     """Give what to write to. A file appears whole or not at all."""
     if out is None:
         with output.writing():

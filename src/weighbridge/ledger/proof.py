@@ -180,6 +180,18 @@ def tenant_faults(seen: Iterable[TenantHead], leaves: Iterable[bytes]) -> Iterat
         good = head.size
 
 
+def unexplained_faults(seen: Sequence[TenantHead], leaves: Iterable[bytes], bad: Sequence[int]) -> Iterator[Fault]:
+    """Yield what `tenant_faults` does, but for a difference that is known already, by the number of a ``bad`` record in it.
+
+    A changed record differs from what was sealed as well; the first bad record is that one, not the first of its checkpoint.
+    """
+    for fault in tenant_faults(seen, leaves):
+        first = fault.seq or 0
+        last = min((head.size for head in seen if head.size >= first), default=0)
+        if not any(first <= seq <= last for seq in bad):
+            yield fault
+
+
 def encode(proof: RecordProof | GrowthProof) -> bytes:
     """Return the line that a proof is, newline included."""
     return canonical.encode(msgspec.to_builtins(proof)) + b"\n"

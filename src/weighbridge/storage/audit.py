@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import heapq
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 
 import msgspec
 
+from weighbridge import canonical
 from weighbridge.errors import NotFound, StoreError
 from weighbridge.ledger import chain, export, fold
 from weighbridge.ledger.chain import Fault
+from weighbridge.ledger.checkpoint import TenantHead
+from weighbridge.ledger.proof import unexplained_faults
+from weighbridge.ledger.spending_history import policy_hash
 from weighbridge.storage.reading import LedgerReader
 
 FAULTS_MAX = 100  # the first ones; beyond that the rest is noise
@@ -79,25 +84,29 @@ def verify_tenant(
     tenant_id: str,
     *,
     witness: tuple[int, str] | None = None,
+    seen: Sequence[TenantHead] = (),
     progress: Callable[[int], None] | None = None,
 ) -> Audit:
     """Check one tenant of a live store: chain, head, and every row beside it (L3).
 
     Finds any change that does not recompute the chain, and any row that is not what the records give. A cut, restored or
     recomputed chain whose rows were made to fit shows only against a ``witness``, number and hash (hex) of a record kept
-    elsewhere. ``progress`` is told how many records more were checked.
+    elsewhere, or against what checkpoints ``seen`` elsewhere say of it (those of other tenants are passed over). ``progress`` is
+    told how many records more were checked.
     """
+    own = [head for head in seen if head.tenant_id == tenant_id]
     with reader.snapshot() as moment:
         state = fold.Fold(tenant_id)
         # Content is read in the order of its hashes: which record is the first bad one shows when all of it was read (L3).
-        faults = heapq.nsmallest(FAULTS_MAX, _faults(moment, state, witness, progress), key=chain.bad_order)
+        found = _all_faults(moment, state, witness, own, progress)
+        faults = heapq.nsmallest(FAULTS_MAX, found, key=chain.bad_order)
     return Audit(tenant_id, state.head.seq, (state.head.seq, state.head.hash.hex()), tuple(faults))
 
 
 def export_ledger(
-    reader: LedgerReader, tenant_id: str, *, after_seq: int = 0, contents: bool = False
+    reader: LedgerReader, tenant_id: str, *, after_seq: int = 0, last_seq: int | None = None, contents: bool = False
 ) -> Iterator[bytes]:
-    """Yield the lines of an export of everything after record ``after_seq``, of one moment, streaming.
+    """Yield the lines of an export of what comes after record ``after_seq``, to the end or ``last_seq``, of one moment.
 
     Raises:
         NotFound: the tenant has no records, or no record ``after_seq``.
@@ -109,10 +118,43 @@ def export_ledger(
         yield from export.export_lines(
             tenant_id,
             (after_seq, before.hash if before else chain.genesis(tenant_id)),
-            moment.records(tenant_id, after_seq + 1),
+            moment.records(tenant_id, after_seq + 1, last_seq),
             purpose=moment.purpose(),
             contents=moment.contents(tenant_id) if contents else (),
         )
+
+
+def recorded_policy(reader: LedgerReader, tenant_id: str, version: str) -> bytes | None:
+    """Return the effective policy of a version as the tenant's ledger holds it; None where it does not (any more)."""
+    for seq in range(reader.head(tenant_id).seq, 0, -1):
+        stored = reader.record(tenant_id, seq)
+        content_hash = policy_hash(stored.body, version) if stored is not None else None
+        if content_hash is not None:
+            data = reader.content(tenant_id, content_hash)
+            # Its version is the hash of its text: what was changed is another policy.
+            return data if data is not None and canonical.sha256_hex(data) == version else None
+    return None
+
+
+def _all_faults(
+    moment: LedgerReader,
+    state: fold.Fold,
+    witness: tuple[int, str] | None,
+    seen: Sequence[TenantHead],
+    progress: Callable[[int], None] | None,
+) -> Iterator[Fault]:
+    bad: list[
+        int
+    ] = []  # the records that are broken themselves, which explains why they are not those that were sealed
+    for fault in _faults(moment, state, witness, progress):
+        if fault.seq is not None and fault.part not in chain.FOLLOWS:
+            bad.append(fault.seq)
+        yield fault
+    if seen:
+        last = max(head.size for head in seen)
+        leaves = (stored.leaf_hash for stored in moment.records(state.tenant_id, 1, last))
+        with suppress(StoreError):  # what cannot be read was told above
+            yield from unexplained_faults(seen, leaves, bad)
 
 
 def _faults(

@@ -1,0 +1,5 @@
+"""`python -m weighbridge.verifier`."""
+
+from weighbridge.verifier.command import run
+
+run()
