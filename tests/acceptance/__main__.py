@@ -20,6 +20,7 @@ from tests.acceptance import (
     agentdojo,
     budget_traces,
     conf_jcs_rfc8785,
+    conf_merkle_rfc6962,
     pii_presidio,
     stweb_suitecrm,
     tau_airline,
@@ -34,6 +35,7 @@ RECORD_SETS: tuple[RecordSet, ...] = (
     stweb_suitecrm,
     pii_presidio,
     conf_jcs_rfc8785,
+    conf_merkle_rfc6962,
     budget_traces,
 )
 """Every set there is, in the order of the table."""

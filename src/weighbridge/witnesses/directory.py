@@ -31,7 +31,8 @@ class DirectoryWitness:
         try:
             return numbers_in(path.name for path in self._folder.iterdir())
         except OSError as error:
-            raise WitnessError(f"the witness `{self._folder}` cannot be read ({error.strerror})") from None
+            message = f"the witness `{self._folder}` cannot be read ({error.strerror}); make the folder, or mount it"
+            raise WitnessError(message) from None
 
     def read(self, number: int) -> bytes:
         """Return the checkpoint of a seal."""
