@@ -193,17 +193,29 @@ def test_a_bundle_is_written_whole_and_never_over_another(place):
     assert not (place / "none.zip").exists()
 
 
+def _interruptible():
+    """Undo what a shell does to the jobs that it starts in the background: they ignore interrupts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.slow
 def test_it_goes_on_until_it_is_interrupted(place):
     words = command("ledger", "seal", "--to", "w", "--begin", "--every-records", "1", "--every", "1h")
     with subprocess.Popen(
-        words, stdout=subprocess.PIPE, text=True, env=environment(WEIGHBRIDGE_STORE="s.db")
+        words,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment(WEIGHBRIDGE_STORE="s.db"),
+        preexec_fn=_interruptible,  # noqa: PLW1509 - nothing else runs in this test
     ) as process:
-        assert process.stdout
-        assert json.loads(process.stdout.readline())["number"] == 1
-        decide("s.db", "c")
-        assert json.loads(process.stdout.readline())["records"] == 3
-        time.sleep(0.1)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=20) == 130
+        try:
+            assert process.stdout
+            assert json.loads(process.stdout.readline())["number"] == 1
+            decide("s.db", "c")
+            assert json.loads(process.stdout.readline())["records"] == 3
+            time.sleep(0.1)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=20) == 130
+        finally:
+            process.kill()
     assert list((place / "w").iterdir())
