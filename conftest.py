@@ -74,3 +74,5 @@ pytest_collect_file = Sybil(
     setup=_enter_scratch_directory,
     teardown=_leave_scratch_directory,
 ).pytest()
+
+pytest_plugins = ["tests.postgres"]

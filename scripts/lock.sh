@@ -27,8 +27,9 @@ part() { compile --no-annotate --constraints requirements/dev.txt "$@"; }
 part --group build --output-file requirements/build.txt
 part pyproject.toml --output-file requirements/runtime.txt
 part pyproject.toml --group test --output-file requirements/test.txt
-# The peers share an environment with Weighbridge at the versions it is tested with: one interpreter measures them all.
-part pyproject.toml --group bench --output-file requirements/bench-peers.txt
+# The peers share an environment with Weighbridge at the versions it runs with: one interpreter measures them all. What only
+# its extras need may be older there, because a peer refuses the newest.
+compile --no-annotate --constraints requirements/runtime.txt pyproject.toml --group bench --output-file requirements/bench-peers.txt
 
 if grep --line-number --extended-regexp '://|index-url|find-links|trusted-host' requirements/*.txt; then
     echo "a requirements file names a place to download from; see the lines above" >&2

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from weighbridge.policy.document import PolicyDocument
     from weighbridge.storage.locking import AdvisoryLock
     from weighbridge.storage.memory import MemoryStore
+    from weighbridge.storage.postgres import PostgresStore
     from weighbridge.storage.reading import LedgerReader
     from weighbridge.storage.sqlite import SqliteStore
     from weighbridge.witnesses.interface import Witness
@@ -33,6 +34,7 @@ VALIDATOR_GROUP = "weighbridge.validators"
 _MEMORY = ":memory:"
 _SQLITE_SCHEME = "sqlite:///"
 _SERVICE_SCHEMES = ("http://", "https://")
+_POSTGRES_SCHEMES = ("postgresql", "postgres")
 
 
 def open(  # noqa: A001 - `weighbridge.open(...)` is the name users meet; its options are the product's
@@ -48,7 +50,8 @@ def open(  # noqa: A001 - `weighbridge.open(...)` is the name users meet; its op
     """Open a Weighbridge on a policy and a store.
 
     ``policy`` is a path to YAML or JSON, a mapping, or a loaded document. ``store`` is a path (or ``sqlite:///path``) of one
-    SQLite file, made when missing, or ``":memory:"``, which keeps nothing after the process. ``validators`` are custom ones,
+    SQLite file, made when missing, ``postgresql://host/database`` where a store was initialised, or ``":memory:"``, which keeps
+    nothing after the process. ``validators`` are custom ones,
     besides those installed under the entry point group ``weighbridge.validators``. ``purpose`` is ``"enforcement"``, or
     ``"evaluation"`` for a store that judges past requests at the times they bring along (B9). ``scope_required`` refuses calls
     of governed functions outside every `weighbridge.scope`, which otherwise count for the credential's tenant, or ``default``.
@@ -129,7 +132,7 @@ def open_store(
     surroundings: Surroundings,
     create: bool = True,
     read_only: bool = False,
-) -> MemoryStore | SqliteStore:
+) -> MemoryStore | SqliteStore | PostgresStore:
     """Return the store that a path or URL names; ``purpose`` None takes whatever an existing one was made for.
 
     ``read_only`` is for whoever only looks: it works on read-only media too, and refuses every commit.
@@ -139,13 +142,26 @@ def open_store(
         from weighbridge.storage.memory import MemoryStore
 
         return MemoryStore(purpose=purpose or "enforcement", entropy=surroundings.entropy)
-    if "://" in place and not place.startswith(_SQLITE_SCHEME):
-        scheme = place.split("://", 1)[0]
-        raise UsageError(f"no store speaks `{scheme}://`; give a path, `sqlite:///path` or `:memory:`")
+    scheme = place.split("://", 1)[0] if "://" in place else ""
+    if scheme in _POSTGRES_SCHEMES:
+        return _open_postgres(place, purpose=purpose, surroundings=surroundings, read_only=read_only)
+    if scheme and not place.startswith(_SQLITE_SCHEME):
+        message = (
+            f"no store speaks `{scheme}://`; give a path, `sqlite:///path`, `postgresql://host/database` or `:memory:`"
+        )
+        raise UsageError(message)
     from weighbridge.storage.sqlite import SqliteStore
 
     path = place.removeprefix(_SQLITE_SCHEME)
     return SqliteStore(path, purpose=purpose, entropy=surroundings.entropy, create=create, read_only=read_only)
+
+
+def _open_postgres(dsn: str, *, purpose: str | None, surroundings: Surroundings, read_only: bool) -> PostgresStore:
+    try:
+        from weighbridge.storage.postgres import PostgresStore
+    except ImportError as error:
+        raise UsageError(f"for PostgreSQL, install `weighbridge[postgres]` ({error})") from None
+    return PostgresStore(dsn, purpose=purpose, entropy=surroundings.entropy, read_only=read_only)
 
 
 def sealing_lock(store: str | Path) -> AdvisoryLock:

@@ -2,13 +2,15 @@
 
 One by one and many together, of tenants with caps and zones of their own, beside a gate or alone, live and with supplied times.
 The model is a plain list of what was reserved and a few lines of arithmetic over it; it knows nothing of counters, cells,
-families or transactions. Memory and SQLite are driven side by side and must give the model's answers and the same bytes.
+families or transactions. Memory, SQLite and PostgreSQL are driven side by side and must give the model's answers and the same
+bytes.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import tempfile
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from tests.book import Zones, day_of, month_of
+from tests.postgres import shared
 from weighbridge.admission import Surroundings
 from weighbridge.domain.caps import parse_counter
 from weighbridge.domain.instant import format_instant
@@ -318,9 +321,11 @@ class BudgetMachine(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory()
         entropy = b"\1".__mul__
         self.file = Path(self.folder.name) / "machine.db"
+        self.database = shared().database(self.purpose)
         self.stores = (
             MemoryStore(purpose=self.purpose, entropy=entropy),
             SqliteStore(self.file, purpose=self.purpose, entropy=entropy),
+            self.database.store(purpose=self.purpose, entropy=entropy),
         )
         self.models = {tenant: Model(tenant, live=self.purpose == "enforcement") for tenant in TENANTS}
         self.requests: dict[tuple[str, str], dict[str, Any]] = {}
@@ -428,24 +433,27 @@ class BudgetMachine(RuleBasedStateMachine):
     def teardown(self):
         if not hasattr(self, "stores"):
             return
-        memory, sqlite = self.stores
+        memory, others = self.stores[0], self.stores[1:]
         try:
             for tenant in TENANTS:
-                assert list(memory.records(tenant)) == list(sqlite.records(tenant))
-                assert list(memory.counters(tenant)) == list(sqlite.counters(tenant))
-            sqlite.close()
-            reopened = SqliteStore(self.file, purpose=self.purpose, entropy=b"\1".__mul__)
-            try:
-                for store in (memory, reopened):
+                for store in others:
+                    assert list(memory.records(tenant)) == list(store.records(tenant))
+                    assert list(memory.counters(tenant)) == list(store.counters(tenant))
+            for store in others:
+                store.close()
+            assert verify_store(memory).ok
+            given: dict[str, Any] = {"purpose": self.purpose, "entropy": b"\1".__mul__}
+            for store in (SqliteStore(self.file, **given), self.database.store(**given)):
+                with closing(store):
                     audit = verify_store(store)
                     assert audit.ok, str(audit)
-                for tenant in TENANTS:
-                    self.check_counters(reopened, tenant)
-            finally:
-                reopened.close()
+                    for tenant in TENANTS:
+                        self.check_counters(store, tenant)
         finally:
-            sqlite.close()
+            for store in others:
+                store.close()
             self.folder.cleanup()
+            self.database.drop()
 
     def check_counters(self, store, tenant):
         """B3: a counter that a policy of now counts holds everything that fell under it, whichever caps there were then."""

@@ -1,7 +1,8 @@
-"""Any submissions, in any order: the SQLite store gives the same answers and the same bytes as the reference in memory."""
+"""Any submissions, in any order: SQLite and PostgreSQL give the same answers and the same bytes as the reference in memory."""
 
 import itertools
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 from hypothesis import given, settings
@@ -165,27 +166,33 @@ def everything(store):
 
 @settings(max_examples=60, deadline=None)
 @given(STEPS, st.booleans())
-def test_the_stores_agree(steps, together):
-    """L3: answers, errors, records, rows: equal; both verify; every export verifies (G3, G8, G10, L5, L6, B3 to B14)."""
-    with tempfile.TemporaryDirectory() as folder:
+def test_the_stores_agree(postgres, steps, together):
+    """L3: answers, errors, records, rows: equal; all verify; every export verifies (G3, G8, G10, L5, L6, B3 to B14)."""
+    with ExitStack() as held:
+        folder = held.enter_context(tempfile.TemporaryDirectory())
+        database = postgres.database()
+        held.callback(database.drop)
         memory = MemoryStore(entropy=entropy())
-        sqlite = SqliteStore(Path(folder, "ledger.db"), entropy=entropy())
+        stores = [SqliteStore(Path(folder, "ledger.db"), entropy=entropy()), database.store(entropy=entropy())]
+        for store in stores:
+            held.callback(store.close)
         for tenant, key in KEYS.items():
-            assert memory.tenant_key(tenant) == sqlite.tenant_key(tenant) == key
+            assert {store.tenant_key(tenant) for store in (memory, *stores)} == {key}
         if together:
             plain = [step for step in steps if not isinstance(step, tuple)]
             answers = [
                 [one if isinstance(one, Committed) else (type(one), str(one)) for one in store.commit_many(plain)]
-                for store in (memory, sqlite)
+                for store in (memory, *stores)
             ]
-            assert answers[0] == answers[1]
+            assert all(given == answers[0] for given in answers)
         for step in steps:
-            assert done(memory, step) == done(sqlite, step)
-        assert everything(memory) == everything(sqlite)
+            wanted = done(memory, step)
+            assert [done(store, step) for store in stores] == [wanted] * len(stores)
         assert verify_store(memory).ok
-        checked = verify_store(sqlite)
-        assert checked.ok, checked
-        for tenant in sqlite.tenants():
-            assert list(export_ledger(memory, tenant)) == list(export_ledger(sqlite, tenant))
-            assert verify_export(export_ledger(sqlite, tenant, contents=True), key=KEYS[tenant]).ok
-        sqlite.close()
+        for store in stores:
+            assert everything(store) == everything(memory)
+            checked = verify_store(store)
+            assert checked.ok, checked
+            for tenant in store.tenants():
+                assert list(export_ledger(memory, tenant)) == list(export_ledger(store, tenant))
+                assert verify_export(export_ledger(store, tenant, contents=True), key=KEYS[tenant]).ok

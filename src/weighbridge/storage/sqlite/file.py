@@ -20,7 +20,7 @@ import apsw
 
 from weighbridge.errors import Refusal, StoreError
 from weighbridge.storage import migrate
-from weighbridge.storage.sqlite.rows import Query
+from weighbridge.storage.rows import Query
 
 PURPOSES = ("enforcement", "evaluation")
 APPLICATION_ID = 0x57454947  # "WEIG": what `file` shows, and how we know our own

@@ -21,9 +21,11 @@ import apsw
 from weighbridge.errors import Refusal, StoreError, UsageError, WeighbridgeError
 from weighbridge.ledger.commit import require_own
 from weighbridge.ledger.submission import Committed, Submission
+from weighbridge.storage.batching import Items, Kept, Work
 from weighbridge.storage.group_commit import GroupCommit, Take
 from weighbridge.storage.reading import LedgerReader
-from weighbridge.storage.sqlite.batch import Batch, Items, Kept, Work
+from weighbridge.storage.rows import Query
+from weighbridge.storage.sqlite.batch import Batch
 from weighbridge.storage.sqlite.file import (
     PURPOSES,
     open_for_reading,
@@ -38,7 +40,7 @@ from weighbridge.storage.sqlite.file import (
     translated,
     words,
 )
-from weighbridge.storage.sqlite.rows import Query, SqliteRows
+from weighbridge.storage.sqlite.rows import SqliteRows
 
 KEY_BYTES = 32
 

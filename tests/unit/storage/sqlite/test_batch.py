@@ -11,12 +11,14 @@ from weighbridge.errors import CanonicalError, IdempotencyConflict, Refusal, Sto
 from weighbridge.ledger.commit import Replay
 from weighbridge.ledger.record import events
 from weighbridge.ledger.submission import Committed, Identity
+from weighbridge.storage import batching
 from weighbridge.storage.audit import verify_store
+from weighbridge.storage.batching import Items, TenantView
 from weighbridge.storage.group_commit import Item
+from weighbridge.storage.rows import TOGETHER
 from weighbridge.storage.sqlite import SqliteStore
-from weighbridge.storage.sqlite import batch as module
-from weighbridge.storage.sqlite.batch import Batch, Items, TenantView
-from weighbridge.storage.sqlite.rows import TOGETHER, SqliteRows
+from weighbridge.storage.sqlite.batch import Batch
+from weighbridge.storage.sqlite.rows import SqliteRows
 from weighbridge.testing.submissions import (
     TENANT,
     authorisation,
@@ -213,8 +215,8 @@ def test_what_a_failed_batch_decided_is_not_kept(store, monkeypatch):
 
 def test_what_is_kept_stays_small(store, monkeypatch):
     """However many tenants and counters there are, memory does not grow with them."""
-    monkeypatch.setattr(module, "KEPT_TENANTS_MAX", 3)
-    monkeypatch.setattr(module, "KEPT_ROWS_MAX", 4)
+    monkeypatch.setattr(batching, "KEPT_TENANTS_MAX", 3)
+    monkeypatch.setattr(batching, "KEPT_ROWS_MAX", 4)
     caps = [cap("each", 9, scope=(("account", None),))]
     for number in range(20):
         store.commit(reservation(f"op-{number}", caps, tenant=f"t-{number}"))

@@ -7,7 +7,8 @@ import pytest
 from weighbridge.budgets.decide import Counter
 from weighbridge.domain.verdict import Verdict
 from weighbridge.ledger.submission import Consumption
-from weighbridge.storage.sqlite import SqliteStore, rows
+from weighbridge.storage import rows
+from weighbridge.storage.sqlite import SqliteStore
 from weighbridge.testing.submissions import TENANT, authorisation, cap, decision, draft, hashed, reservation
 
 
