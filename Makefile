@@ -34,7 +34,7 @@ install_ourselves = $(1)/bin/python -m pip install -qq --disable-pip-version-che
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL: # all targets share one environment
-.PHONY: help demo test soak acceptance bench docs check fix arch setup lock clean
+.PHONY: help demo test postgres soak acceptance bench docs check fix arch setup lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -45,6 +45,10 @@ demo: $(RUNTIME) ## Run the demonstration
 test: $(RUNTIME) $(TEST) ## Run the whole test suite (ARGS="-n auto -k budget" go to pytest)
 	@scripts/system_packages.sh
 	@$(BIN)/python -m pytest $(ARGS)
+
+postgres: $(RUNTIME) $(TEST) ## Run the tests of the PostgreSQL store on another server: WEIGHBRIDGE_POSTGRES=15 make postgres
+	@scripts/system_packages.sh
+	@$(BIN)/python -m pytest tests/unit/storage/postgres -m "not slow" $(ARGS)
 
 soak: $(RUNTIME) $(TEST) ## Run the long versions of the tests
 	@scripts/system_packages.sh

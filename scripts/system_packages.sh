@@ -8,7 +8,13 @@ set -euo pipefail
 
 needed=(
     # command:package
+    pgbouncer:pgbouncer # a pooler before the PostgreSQL store
 )
+# Servers 16 and 18 come as a wheel; any other one is Debian's.
+case "${WEIGHBRIDGE_POSTGRES:-18}" in
+    16 | 18) ;;
+    *) needed+=("/usr/lib/postgresql/$WEIGHBRIDGE_POSTGRES/bin/postgres:postgresql-$WEIGHBRIDGE_POSTGRES") ;;
+esac
 
 missing=()
 for line in ${needed[@]+"${needed[@]}"}; do # the odd form: bash 3 calls an empty array unset

@@ -1,4 +1,4 @@
-"""What people do that the ledger must tell of: authorise a retry, erase content.
+"""What people do that the ledger must tell of: authorise a retry, erase content, change the key that seals.
 
 Every act is one record with who did it; what people write as a reason is content, not record (L6).
 """
@@ -12,18 +12,23 @@ import msgspec
 
 from weighbridge import canonical
 from weighbridge.admission import Surroundings
+from weighbridge.domain.context import Role
 from weighbridge.domain.decision import GateDecision
 from weighbridge.domain.instant import format_instant, parse_instant
-from weighbridge.domain.principal import Principal
+from weighbridge.domain.plan import STEERERS
+from weighbridge.domain.principal import Principal, is_among
 from weighbridge.domain.verdict import Verdict
 from weighbridge.errors import ContextError, NotFound, UsageError
 from weighbridge.gateway import Engine
+from weighbridge.ledger import record
 from weighbridge.ledger.answer import gate_decisions, inputs_of
 from weighbridge.ledger.submission import Submission
 from weighbridge.recorder import Recorder
 
 if TYPE_CHECKING:
     from weighbridge.storage.reading import LedgerReader
+
+_VOUCHING = frozenset({Role.HOST, Role.ADMIN})
 
 
 class Acts:
@@ -45,19 +50,29 @@ class Acts:
         """Permit one new judgement of a blocked proposal and return the record's number (G8).
 
         Raises:
-            UsageError: ``by`` is no person, or proposed it; the reason is empty; the run was not blocked.
+            UsageError: ``by`` is no person with a role for it, or proposed it, or its plan; the reason is empty; the run was not
+                blocked.
             ContextError: ``expires_at`` names no instant, or one that is past.
             NotFound: no such run.
         """
-        require_person(by, "a retry is authorised by a person other than the proposer")
+        rule = "a retry is authorised by a person other than the proposer"
+        require_person(by, rule)
+        if by.role not in STEERERS:  # G8: not an auditor, who only looks
+            names = ", ".join(sorted(role.value for role in STEERERS))
+            raise UsageError(f"`{by.id}` has the role `{by.role}`; {rule}, with one of the roles {names}")
         expires_ms = self._future(expires_at)
         body, decision = self._blocked(tenant_id, run_id)
-        common = canonical.decode(body)["common"]
-        if by.id in {common["actor"]["id"], common.get("principal", {}).get("id")}:
+        common = record.decode(body).common
+        plan_id = common.get("plan_id")
+        plan = self._reader.plan(tenant_id, plan_id) if isinstance(plan_id, str) else None
+        proposers = {common["actor"]["id"], common.get("principal", {}).get("id"), *(plan.proposers if plan else ())}
+        if is_among(by.id, proposers):
             raise UsageError(f"`{by.id}` proposed this action; another person authorises its retry")
         act = self._act(tenant_id, by, reason, {"type": "RETRY_AUTHORISED", "expires_at": format_instant(expires_ms)})
         choke_point = decision.choke_point.value
         of_run = {"choke_point": choke_point, "enforcement": decision.enforcement, "validation_run_id": run_id}
+        # L4: it is part of the story of whatever the run was about.
+        of_run |= {field: common[field] for _, field in record.SUBJECT_FIELDS if field in common}
         submission = msgspec.structs.replace(
             act,
             common=act.common | of_run,
@@ -78,6 +93,27 @@ class Acts:
             raise ContextError("content_hashes", "is empty; name what is to be erased")
         submission = self._act(tenant_id, by, reason, {"type": "CONTENT_ERASED"})
         return self._recorder.erase(tenant_id, hashes, submission).seq
+
+    def change_key(self, tenant_id: str, key: str, signing: tuple[str, ...], by: Principal, reason: str) -> int | None:
+        """Record which key seals this ledger from now on, and return the record's number; None where that is on record.
+
+        ``key`` is the public key as others list it, ``signing`` the ids of all that sign now, it first (L2).
+
+        Raises:
+            UsageError: ``by`` is no person.
+            ContextError: the reason is empty.
+            Refusal: it could not be recorded.
+        """
+        require_person(by, "which key seals is a person's decision")
+        name, key_id, _ = key.split("+", 2)
+        for seq in self._reader.find(tenant_id, key_id):
+            stored = self._reader.record(tenant_id, seq)
+            told = record.events(stored.body) if stored is not None else ()
+            if any((event.type, event.fields.get("key")) == (record.KEY_CHANGED, key) for event in told):
+                return None
+        event = {"type": record.KEY_CHANGED, "origin": name, "key": key, "signing": list(signing)}
+        act = msgspec.structs.replace(self._act(tenant_id, by, reason, event), subjects=(("key", key_id),))
+        return self._recorder.record(act).seq
 
     def _future(self, expires_at: str) -> int:
         expires_ms = parse_instant(expires_at)
@@ -102,29 +138,46 @@ class Acts:
         return stored.body, decision
 
     def _act(self, tenant_id: str, by: Principal, reason: str, event: dict[str, Any]) -> Submission:
-        """Return the submission of an act: who, when, and the reason as content."""
-        if not reason.strip():
-            raise ContextError("reason", "is empty; say why")
-        engine = self._engine_of(tenant_id)
         now_ms = self._surroundings.clock_ms()
-        # L6: content of its own, so that erasing it takes no other act's reason away.
-        stated = canonical.encode({"at": format_instant(now_ms), "by": by.id, "reason": reason})
-        reason_hash = canonical.keyed_hash(engine.key, stated)
-        return Submission(
-            tenant_id=tenant_id,
-            common={
-                "actor": {"id": by.id, "role": by.role.value},
-                "engine_version": engine.version,
-                "evaluation_time": format_instant(now_ms),
-                "policy_version": engine.policy.policy_version,
-                "time_source": "clock",
-            },
-            evaluation_time_ms=now_ms,
-            time_source="clock",
-            max_clock_skew_ms=engine.policy.max_clock_skew_ms,
-            events=({**event, "content": {"reason": reason_hash}},),
-            contents=((reason_hash, stated),),
-        )
+        return act(tenant_id, self._engine_of(tenant_id), now_ms, by=by, reason=reason, event=event)
+
+
+def act(
+    tenant_id: str, engine: Engine, now_ms: int, *, by: Principal, reason: str, event: dict[str, Any]
+) -> Submission:
+    """Return the submission of an act of a person: who, when, and the reason as content.
+
+    Raises:
+        ContextError: the reason is empty.
+    """
+    reason_hash, stated = reason_content(engine.key, now_ms, by, reason)
+    return Submission(
+        tenant_id=tenant_id,
+        common={
+            "actor": {"id": by.id, "role": by.role.value},
+            "engine_version": engine.version,
+            "evaluation_time": format_instant(now_ms),
+            "policy_version": engine.policy.policy_version,
+            "time_source": "clock",
+        },
+        evaluation_time_ms=now_ms,
+        time_source="clock",
+        max_clock_skew_ms=engine.policy.max_clock_skew_ms,
+        events=({**event, "content": {"reason": reason_hash}},),
+        contents=((reason_hash, stated),),
+    )
+
+
+def reason_content(key: bytes, now_ms: int, by: Principal, reason: str) -> tuple[str, bytes]:
+    """Return what a person says as content, by its hash: of its own, so that erasing it takes no other act's reason away (L6).
+
+    Raises:
+        ContextError: it is empty.
+    """
+    if not isinstance(reason, str) or not reason.strip():
+        raise ContextError("reason", "is empty; say why")
+    stated = canonical.encode({"at": format_instant(now_ms), "by": by.id, "reason": reason})
+    return canonical.keyed_hash(key, stated), stated
 
 
 def require_person(by: Principal, rule: str) -> None:
@@ -136,3 +189,29 @@ def require_person(by: Principal, rule: str) -> None:
     if not isinstance(by, Principal) or not by.person:
         name = by.id if isinstance(by, Principal) else by
         raise UsageError(f"`{name}` is no person; {rule}: pass Principal(id=..., person=True)")
+    if by.role is Role.AUDITOR:
+        raise UsageError(f"`{by.id}` is an auditor, who reads and changes nothing")
+
+
+def on_behalf(credential: Principal, by: Principal) -> Principal:
+    """Return who acts, as far as the credential vouches for them (Z1).
+
+    A host or an admin authenticates the people behind it. Any other credential speaks for itself alone: an agent that names a
+    person names nobody.
+
+    Raises:
+        UsageError: the credential is of somebody else, or an auditor's, who changes nothing.
+    """
+    if not isinstance(by, Principal):
+        raise UsageError(f"`{by}` is no principal; pass by=Principal(id=..., role=...)")
+    for one in (credential, by):
+        if one.role is Role.AUDITOR:
+            raise UsageError(f"`{one.id}` is an auditor, who reads and changes nothing")
+    if credential.role in _VOUCHING:
+        return by
+    if (by.id, by.role) != (credential.id, credential.role):
+        raise UsageError(
+            f"this credential is of `{credential.id}` ({credential.role}), and cannot act as `{by.id}` ({by.role}); a host, "
+            "which knows whom it serves, can: open it with the host's principal"
+        )
+    return msgspec.structs.replace(by, person=by.person and credential.person)

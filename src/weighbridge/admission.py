@@ -37,7 +37,9 @@ from weighbridge.domain.spending import (
 )
 from weighbridge.errors import ContextError, SuppliedTimeRefused, TenantMismatch, UsageError
 from weighbridge.gateway import Engine, Identified, identify, prepare, target_of, with_facts, without_stated_facts
-from weighbridge.ledger.submission import Submission
+from weighbridge.ledger.submission import RunDraft, Submission
+from weighbridge.plans.asking import ATTEMPT_PREFIX
+from weighbridge.policy.effective import PlanType
 
 EXECUTED = "executed"
 ASKED = "asked"
@@ -154,7 +156,10 @@ class Admission:
         plain = msgspec.to_builtins(document) if isinstance(document, ValidationContext) else document
         copy = canonical.private_copy(plain)
         canonical.require_shallow(copy, LEVELS_MAX)
-        return self._admitted(copy.value, now, simple=copy.simple)
+        admitted = self._admitted(copy.value, now, simple=copy.simple)
+        if now is None:  # else it belongs to an operation, whose id was looked at
+            _require_own("validation_run_id", admitted.run_id)
+        return admitted
 
     def _admitted(self, plain: Any, now: str | None, *, simple: bool) -> Admitted:
         """Return a complete request of a private copy; ``simple`` as `canonical.PrivateCopy` says."""
@@ -172,7 +177,7 @@ class Admission:
             validation_run_id=run_id or self._surroundings.new_id(),
         )
         declared = engine.policy.operations
-        context = with_facts(context, lambda name: _facts_of(name, self._registered, declared))
+        context = with_facts(context, lambda name: facts_by_name(name, self._registered, declared))
         context = msgspec.structs.replace(context, target_id=target_of(context))
         identified = identify(context, engine.key, simple=simple)
         if self._principal.role is not Role.HOST:
@@ -201,15 +206,18 @@ class Admission:
         contexts: Sequence[ValidationContext],
         about: SpendingRequest,
         proposal: Proposal | None = None,
+        *,
+        drawn: bool = False,
     ) -> Asked:
         """Return an operation that is about to be called, complete: its choke points and its budget, at one instant.
 
         ``proposal`` is weighed by its choke points; where none applies, it is bound to the operation's id all the same (G10).
+        ``drawn`` says that it is the attempt of a plan's step, whose ids nobody else may use (H4).
 
         Raises:
             ContextError, CanonicalError, TenantMismatch: it is no request; nothing may be called.
         """
-        identity = self.operation_id(operation_id)
+        identity = self.operation_id(operation_id, drawn=drawn)
         now = format_instant(self._surroundings.clock_ms())
         about = msgspec.structs.replace(about, operation_id=identity, evaluation_time=now)
         admitted = [
@@ -223,7 +231,7 @@ class Admission:
         ]
         tenant_id = tenant_of(self._principal, about.tenant_id)
         engine = admitted[0].engine if admitted else self._engine_of(tenant_id)
-        facts = _facts_of(operation.name, self._registered, engine.policy.operations) or operation
+        facts = facts_by_name(operation.name, self._registered, engine.policy.operations) or operation
         asked = Asked(
             operation_id=identity,
             tenant_id=tenant_id,
@@ -237,11 +245,12 @@ class Admission:
         )
         return _bound(asked)
 
-    def submission(self, admitted: Admitted) -> Submission:
-        """Judge an admitted request that is only asked, and return what to record."""
+    def submission(self, admitted: Admitted, enforcement: str = ASKED) -> Submission:
+        """Judge an admitted request, one that is only asked unless it says otherwise, and return what to record."""
         run = prepare(admitted.context, admitted.engine, admitted.identified, admitted.findings)
-        frame = self._frame(admitted.context, admitted.tenant_id, admitted.engine, admitted.time_source, ASKED)
-        return msgspec.structs.replace(frame, runs=(run.draft,), contents=run.contents)
+        draft = _for_a_plan(run.draft, admitted)
+        frame = self._frame(admitted.context, admitted.tenant_id, admitted.engine, admitted.time_source, enforcement)
+        return msgspec.structs.replace(frame, runs=(draft,), contents=run.contents)
 
     def asked(self, document: Any) -> Asked:
         """Return a request that a host only asks, complete: its budget, and its choke point where it names one.
@@ -266,6 +275,7 @@ class Admission:
         identity = stated["operation_id"] = self.operation_id(named)
         if stated.get("validation_run_id") is None:  # bound to the operation's, as where we execute
             stated["validation_run_id"] = f"{identity}:{stated['choke_point']}"
+        _require_own("validation_run_id", stated["validation_run_id"])
         admitted = self._admitted(stated, None, simple=simple)
         context = admitted.context
         proposed = None if context.proposal is None else context.proposal.operation
@@ -303,7 +313,7 @@ class Admission:
     def _complete(
         self, about: SpendingRequest, engine: Engine, time_source: str, runs: tuple[Admitted, ...], *, supplied: bool
     ) -> Asked:
-        facts = _facts_of(about.budget.operation or "", self._registered, engine.policy.operations)
+        facts = facts_by_name(about.budget.operation or "", self._registered, engine.policy.operations)
         untrusted = self._untrusted(about.budget, time_source)
         return _bound(
             Asked(
@@ -359,20 +369,26 @@ class Admission:
             contents[policy_hash] = policy
         return msgspec.structs.replace(
             self._frame(asked.about, asked.tenant_id, asked.engine, asked.time_source, enforcement),
-            runs=tuple(run.draft for run in runs),
+            runs=tuple(_for_a_plan(run.draft, one) for run, one in zip(runs, asked.runs, strict=True)),
             operation=(asked.operation_id, asked.request_hash),
             reservation=reservation,
             contents=tuple(contents.items()),
         )
 
-    def operation_id(self, stated: Any) -> str:
-        """Return the id of an operation, stated or minted."""
+    def operation_id(self, stated: Any, *, drawn: bool = False) -> str:
+        """Return the id of an operation, stated or minted.
+
+        Raises:
+            ContextError: it is no id, or one of those that only the attempt ``drawn`` from a plan has.
+        """
         if stated is None:
             return self._surroundings.new_id()
         if not isinstance(stated, str):
             raise ContextError("operation_id", f"is a `{type(stated).__name__}`; an id is text")
         if not 0 < len(stated) <= OPERATION_ID_LENGTH_MAX:
             raise ContextError("operation_id", f"has {len(stated)} characters; use 1 to {OPERATION_ID_LENGTH_MAX}")
+        if not drawn:
+            _require_own("operation_id", stated)
         return stated
 
     def _frame(self, context: About, tenant_id: str, engine: Engine, time_source: str, enforcement: str) -> Submission:
@@ -442,7 +458,7 @@ def tenant_of(principal: Principal, stated: str | None) -> str:
     return bound or stated or DEFAULT_TENANT
 
 
-def _facts_of(
+def facts_by_name(
     name: str, registered: Mapping[str, OperationFacts], declared: Mapping[str, OperationFacts]
 ) -> OperationFacts | None:
     """Return what is known of an operation; where code and this tenant's policy differ, there is no telling (Z5).
@@ -470,6 +486,27 @@ def choke_points_of(facts: OperationFacts, *, inside_step: bool) -> tuple[ChokeP
         (ChokePoint.BEFORE_EXPENSIVE_READ, facts.cost_class is CostClass.EXPENSIVE),
     )
     return tuple(choke_point for choke_point, passes in applies if passes)
+
+
+def _require_own(name: str, stated: Any) -> None:
+    """Refuse an id that would take that of a plan's attempt away (H4, G10)."""
+    if isinstance(stated, str) and stated.startswith(ATTEMPT_PREFIX):
+        raise ContextError(name, f"begins with `{ATTEMPT_PREFIX}`, as only the attempts of plans do; use another id")
+
+
+def _for_a_plan(run: RunDraft, admitted: Admitted) -> RunDraft:
+    """Return a run that says in which plan types what it proposes may be written, where it is a writeback of a plan (H3)."""
+    context = admitted.context
+    if context.plan_id is None or context.choke_point is not ChokePoint.BEFORE_EXTERNAL_WRITEBACK:
+        return run
+    types = admitted.engine.policy.plan_types
+    allowed = (name for name, one in types.items() if all(_may_write(one, act) for act in context.proposals))
+    return msgspec.structs.replace(run, allowed_in=frozenset(allowed))
+
+
+def _may_write(plan_type: PlanType, act: Proposal) -> bool:
+    action = None if act.facts is None else plan_type.actions.get(act.facts.action_type)
+    return action is not None and (action.operations is None or act.operation in action.operations)
 
 
 def with_exact_amounts(budget: Any) -> Any:

@@ -9,11 +9,24 @@ an ALLOW nor a decision: no verdict could be recorded, and the operation must no
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import msgspec
 
 
 class WeighbridgeError(Exception):
-    """Root of everything this package raises on purpose."""
+    """Root of everything this package raises on purpose. Each crosses processes whole: its text, and what it carries."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _as_it_was, (type(self), self.args, self.__dict__)
+
+
+def _as_it_was(kind: type[WeighbridgeError], args: tuple[Any, ...], state: dict[str, Any]) -> WeighbridgeError:
+    """Return an exception as it was raised: its text was made from what it carries, and is not made again."""
+    made = kind.__new__(kind, *args)
+    made.__dict__.update(state)
+    return made
 
 
 class UsageError(WeighbridgeError):
@@ -72,6 +85,64 @@ class SuppliedTimeRefused(UsageError):
 
 class NotFound(UsageError):
     """No record under that id for that tenant."""
+
+
+class RecordArchived(UsageError):
+    """The body of a record was moved to an archive file (code ``RECORD_ARCHIVED``).
+
+    An id that leads there is not judged again (G3). ``advice`` says what whoever asked can do.
+    """
+
+    code = "RECORD_ARCHIVED"
+
+    def __init__(
+        self,
+        file: str,
+        sha256: str,
+        span: tuple[int, int],
+        advice: str = "read it there. An id that was answered there is not judged again; a new request takes a new id",
+    ) -> None:
+        self.file: str = file
+        self.sha256: str = sha256
+        self.span: tuple[int, int] = span
+        super().__init__(
+            f"RECORD_ARCHIVED: it is in records {span[0]} to {span[1]}, which are archived in `{file}` (sha256 {sha256}); "
+            f"{advice}"
+        )
+
+
+class PlanRefused(UsageError):
+    """A plan cannot be changed that way now; nothing was recorded.
+
+    ``code`` says why, as in ``PLAN_CHANGED`` (somebody was faster: read it again) or ``PLAN_TRANSITION`` (not from this
+    status). ``reasons`` are those of the policy gate, where it was that, as ``{"reason", "details"}``.
+    """
+
+    def __init__(self, code: str, message: str, plan_id: str = "", reasons: tuple[dict[str, Any], ...] = ()) -> None:
+        self.code: str = code
+        self.plan_id: str = plan_id
+        self.reasons: tuple[dict[str, Any], ...] = reasons
+        self._message = message
+        super().__init__(f"{code}: {message}")
+
+    def __reduce__(self) -> tuple[type[PlanRefused], tuple[Any, ...]]:
+        """Survive the way from one process to another."""
+        return type(self), (self.code, self._message, self.plan_id, self.reasons)
+
+
+class NotRegistered(UsageError):
+    """No function was tagged with this name on this Weighbridge: what nobody registered cannot be called (Z4, Z5).
+
+    ``near`` are the registered names that come closest.
+    """
+
+    def __init__(self, name: str, near: Sequence[str] = ()) -> None:
+        self.name: str = name
+        self.near: tuple[str, ...] = tuple(near)
+        hint = f" (did you mean {' or '.join(f'`{one}`' for one in self.near)}?)" if self.near else ""
+        super().__init__(
+            f"no operation `{name}` is registered here{hint}; tag its function with `operation` or `writeback`"
+        )
 
 
 class Problem(msgspec.Struct, frozen=True):

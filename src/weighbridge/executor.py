@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import functools
 import logging
+import weakref
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
 
-from weighbridge import budget_service, telling
+from weighbridge import budget_service, canonical, read_back, telling
 from weighbridge.admission import ASKED, EXECUTED, Admission, Admitted, Asked, Surroundings, tenant_of
 from weighbridge.domain.amounts import from_text, shown
 from weighbridge.domain.context import OperationFacts, Proposal, Role, ValidationContext
@@ -35,8 +36,9 @@ from weighbridge.errors import (
 from weighbridge.gateway import Engine
 from weighbridge.ledger import commit
 from weighbridge.ledger.answer import gate_decisions, operation_decision
-from weighbridge.ledger.record import USAGE_REPORTED, events
-from weighbridge.ledger.submission import Committed, Submission, Usage
+from weighbridge.ledger.record import OPERATION_COMPLETED, USAGE_REPORTED, events
+from weighbridge.ledger.submission import Committed, PlanMove, Submission, Usage
+from weighbridge.read_back import Ending, ReadBack
 from weighbridge.recorder import Recorder
 
 if TYPE_CHECKING:
@@ -47,6 +49,48 @@ _Value = TypeVar("_Value")
 
 Consumed = Callable[[_Value], Mapping[str, Any] | Tokens]
 """Says what an operation really consumed, from the value it returned."""
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """What a read-back is called with besides the function's value, untouched by the call, and which fields it must find."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    asked: Mapping[str, Any]
+
+
+class Call(msgspec.Struct, frozen=True):
+    """What is done with the value of a call, and with its end. With what it is called says the permit (G11).
+
+    ``settled`` hands on what the function returned, or raises what ends the attempt. ``reading`` is for what is read back.
+    ``ended`` says what the end of the call does to a plan, where it is a step of one.
+    """
+
+    settled: Callable[[Any], Any]
+    reading: Reading | None = None
+    ended: Callable[[Ending], PlanMove | None] = lambda _ending: None
+
+
+class _Held(NamedTuple):
+    """A registered function, and what is called after it. Only :class:`Executor` calls any of them (Z4)."""
+
+    function: Callable[..., Any]
+    consumed: Consumed[Any] | None
+    read_back: ReadBack | None
+
+
+class Given(NamedTuple):
+    """With which arguments a function is called: private copies of those that are weighed."""
+
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = {}
+
+
+class _Permit(NamedTuple):
+    """The leave to make one call with these arguments, for exactly this decision and for as long as somebody holds it."""
+
+    decision: weakref.ref[OperationDecision]
+    given: Given
 
 
 class Executor:
@@ -68,6 +112,8 @@ class Executor:
     ) -> None:
         self._store = store
         self._overlooked: set[tuple[str, str]] = set()
+        self._functions: dict[str, _Held] = {}
+        self._permits: dict[int, _Permit] = {}
         self._recorder = recorder
         self._reader = reader
         self._engine_of = engine_of
@@ -136,18 +182,46 @@ class Executor:
         contexts: Sequence[ValidationContext],
         about: SpendingRequest,
         proposal: Proposal | None = None,
+        *,
+        given: Given = Given(),  # noqa: B008 - immutable
+        move: PlanMove | None = None,
     ) -> OperationDecision:
         """Weigh one operation: every choke point that applies, then its budget, once, in one record (executed).
 
         ``about`` says on whose behalf, and what is to be reserved: the executor's own word, and so a fact (Z5). ``proposal`` is
-        what is called with what, where no choke point applies that would say so.
+        what is called with what, where no choke point applies that would say so; ``given`` the same as arguments: a decision that
+        permits it is good for one :meth:`execute`, with exactly these. ``move`` draws the step attempt of a plan in the same
+        record (H4), which says as what the operation is registered now (G11).
 
         Raises:
-            As :meth:`gate`; `IdempotencyConflict` also where a run id is bound to another operation (G10).
+            As :meth:`gate`; `IdempotencyConflict` also where a run id is bound to another operation (G10); `PlanRefused` where
+            the attempt cannot be drawn.
         """
-        asked = self._admission.operation(operation, operation_id, contexts, about, proposal)
+        asked = self._admission.operation(operation, operation_id, contexts, about, proposal, drawn=move is not None)
         known = self._known_operation(asked)
-        return _operation(asked, known or self._recorder.record(self._admission.operation_submission(asked, EXECUTED)))
+        if known is not None:
+            return _operation(asked, known)
+        submission = self._admission.operation_submission(asked, EXECUTED)
+        if move is not None:
+            submission = msgspec.structs.replace(submission, plan=msgspec.structs.replace(move, facts=operation))
+        decision = _operation(asked, self._recorder.record(submission))
+        if decision.state == "PENDING" and not decision.replayed:
+            self._permit(decision, given)
+        return decision
+
+    def weigh_plan(
+        self, context: ValidationContext, move: PlanMove, contents: tuple[tuple[str, bytes], ...] = ()
+    ) -> GateDecision:
+        """Judge a plan before its approval, and record the verdict and what follows from it together (executed).
+
+        Said twice, it is the recorded approval that answers. After a BLOCK the plan is as it was.
+
+        Raises:
+            As :meth:`gate`; `PlanRefused` where the plan cannot be approved now, and nothing was recorded.
+        """
+        submission = self._admission.submission(self._admission.admit(context), EXECUTED)
+        ready = msgspec.structs.replace(submission, plan=move, contents=(*submission.contents, *contents))
+        return _gate(self._recorder.record(ready))
 
     def report_usage(
         self, operation_id: str, stated: Mapping[str, Any] | Tokens, tenant_id: str | None
@@ -176,60 +250,95 @@ class Executor:
         _warn_of_overrun(decision, self._recorder.record(submission))
         return decision
 
-    def execute(
-        self, decision: OperationDecision, call: Callable[[], _Value], consumed: Consumed[_Value] | None = None
-    ) -> _Value:
-        """Call what was allowed, once, report how it ended, and return the function's own value.
+    def hold(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        *,
+        consumed: Consumed[Any] | None = None,
+        read_back: ReadBack | None = None,
+    ) -> None:
+        """Take the function of an operation. Nobody is ever handed it again: it is called here, or not at all (G11, Z4)."""
+        self._functions[name] = _Held(function, consumed, read_back)
 
-        ``consumed`` says what was really consumed, from that value.
+    def execute(self, decision: OperationDecision, call: Call) -> Any:
+        """Call the function of what was allowed, once, report how it ended, and return the function's own value.
 
         Raises:
             Blocked: the verdict is BLOCK; nothing was called.
-            AlreadyExecuted: the decision was already on record; nothing is called twice (G10).
+            AlreadyExecuted: the decision was already on record, or was executed: nothing is called twice (G10).
+            WriteNotStored, ReadBackFailed: it was called, and what it wrote is not confirmed; that is on record.
         """
-        self._permit(decision)
+        held, given = self._permitted(decision)
         try:
-            value = call()
+            value = call.settled(held.function(*given.args, **given.kwargs))
         except BaseException as error:
-            self._report(decision, "FAILED", type(error).__name__)
+            self._report(decision, call, read_back.raised(error))
             raise
-        usage = None
+        usage, ending = None, read_back.DONE if held.read_back is None else read_back.UNREAD
         try:
-            usage = self._consumed(decision, consumed, value)
-        finally:  # G10: it has happened, also where its accounting ends the program
-            self._report(decision, "COMPLETED", None, usage)
+            usage = self._consumed(decision, held.consumed, value)
+            if held.read_back is not None and call.reading is not None:
+                try:
+                    stored = held.read_back(value, *call.reading.args, **call.reading.kwargs)
+                    ending = read_back.compared(call.reading.asked, call.settled(stored))
+                except Exception as error:  # noqa: BLE001 - whatever it is, the write may have happened, and that is told
+                    ending = read_back.unread(error)
+        finally:  # G10: it has happened, also where its accounting or its read-back ends the program
+            self._report(decision, call, ending, usage)
+        self._require_confirmed(decision, ending, value)
         return value
 
     async def execute_async(
-        self,
-        decision: OperationDecision,
-        call: Callable[[], Awaitable[_Value]],
-        in_thread: Callable[..., Awaitable[Any]],
-        consumed: Consumed[_Value] | None = None,
-    ) -> _Value:
+        self, decision: OperationDecision, call: Call, in_thread: Callable[..., Awaitable[Any]]
+    ) -> Any:
         """Do as :meth:`execute` does for a coroutine function; reports are written off the event loop."""
-        self._permit(decision)
+        held, given = self._permitted(decision)
         try:
-            value = await call()
+            value = call.settled(await held.function(*given.args, **given.kwargs))
         except BaseException as error:
-            await in_thread(self._report, decision, "FAILED", type(error).__name__)
+            await in_thread(self._report, decision, call, read_back.raised(error))
             raise
-        usage = None
+        usage, ending = None, read_back.DONE if held.read_back is None else read_back.UNREAD
         try:
-            usage = self._consumed(decision, consumed, value)
+            usage = self._consumed(decision, held.consumed, value)
+            if held.read_back is not None and call.reading is not None:
+                try:
+                    stored = await held.read_back(value, *call.reading.args, **call.reading.kwargs)
+                    ending = read_back.compared(call.reading.asked, call.settled(stored))
+                except Exception as error:  # noqa: BLE001 - as above
+                    ending = read_back.unread(error)
         finally:
-            await in_thread(self._report, decision, "COMPLETED", None, usage)
+            await in_thread(self._report, decision, call, ending, usage)
+        self._require_confirmed(decision, ending, value)
         return value
 
     def blocked(self, decision: OperationDecision, hint: str = "") -> Blocked:
         """Return the exception that says what was blocked, what decided, and where to read on; ``hint`` comes before that."""
         return telling.blocked(decision, self._store, hint)
 
-    def _permit(self, decision: OperationDecision) -> None:
+    def _permit(self, decision: OperationDecision, given: Given) -> None:
+        """Let a decision that was just taken be executed once. What nobody holds any more, nobody can execute."""
+        key, permits = id(decision), self._permits
+
+        def forget(_: object) -> None:
+            permits.pop(key, None)
+
+        permits[key] = _Permit(weakref.ref(decision, forget), given)
+
+    def _permitted(self, decision: OperationDecision) -> tuple[_Held, Given]:
+        """Return the function of a decision that permits to call it, and its arguments; with that the permit is used up."""
         if decision.verdict is Verdict.BLOCK:
             raise self.blocked(decision)
-        if decision.replayed:
+        permit = self._permits.pop(id(decision), None)
+        if permit is None:
             raise AlreadyExecuted(decision)
+        return self._functions[decision.operation], permit.given
+
+    def _require_confirmed(self, decision: OperationDecision, ending: Ending, value: object) -> None:
+        """Tell the caller, after the record, what its read-back does not confirm."""
+        if ending.outcome == read_back.FAILED:
+            raise telling.unconfirmed(decision, ending, value, self._store) from ending.cause
 
     def _question(
         self, document: Any
@@ -303,23 +412,34 @@ class Executor:
                 message = "operation `%s` consumes `%s`, of which it reserved nothing; let `reserves` state it"
                 _log.warning(message, decision.operation, unit)
 
-    def _report(self, decision: OperationDecision, outcome: str, error: str | None, usage: Usage | None = None) -> None:
+    def _report(self, decision: OperationDecision, call: Call, ending: Ending, usage: Usage | None = None) -> None:
         """Record how a call ended. What happened has happened: a failure to record it is counted, never raised."""
-        event: dict[str, Any] = {"type": "OPERATION_COMPLETED", "operation": decision.operation, "outcome": outcome}
-        if error is not None:
-            event["error"] = error
-        submission = msgspec.structs.replace(
-            self._report_frame(decision),
-            events=(event,) if usage is None else (event, {"type": "USAGE_REPORTED"}),
-            completes=(decision.operation_id, outcome),
-            usage=usage,
-        )
+        event: dict[str, Any] = {"type": OPERATION_COMPLETED, "operation": decision.operation, **ending.event()}
         try:
+            contents = self._differing(decision, ending)
+            if contents:
+                event["content"] = {"read_back": contents[0][0]}
+            submission = msgspec.structs.replace(
+                self._report_frame(decision),
+                events=(event,) if usage is None else (event, {"type": USAGE_REPORTED}),
+                completes=(decision.operation_id, ending.outcome),
+                usage=usage,
+                contents=contents,
+                plan=call.ended(ending),
+            )
             _warn_of_overrun(decision, self._recorder.record(submission))
         except WeighbridgeError as refused:
             # No traceback: it would tell what the function's own exception says.
             message = "operation `%s` ended %s, which could not be recorded: %s"
-            _log.error(message, decision.operation_id, outcome, refused)
+            _log.error(message, decision.operation_id, ending.reason or ending.outcome, refused)
+
+    def _differing(self, decision: OperationDecision, ending: Ending) -> tuple[tuple[str, bytes], ...]:
+        """Return what was asked and what is stored instead, as content (L6): it may be anybody's address."""
+        if ending.values is None:
+            return ()
+        # Content of its own, so that erasing it takes no other operation's values away.
+        stated = canonical.encode({"operation_id": decision.operation_id, **ending.values})
+        return ((canonical.keyed_hash(self._engine_of(decision.record.tenant_id).key, stated), stated),)
 
     def _report_frame(self, decision: OperationDecision) -> Submission:
         """Return the submission of a report on an operation, without what it reports."""

@@ -1,44 +1,36 @@
-"""Operations: functions tagged once where they are defined, and the scope they are called in.
+"""Operations: functions tagged once where they are defined.
 
 A registered function is replaced by one that binds its arguments, takes a private copy of them, has exactly that copy
-weighed at every choke point that applies, and calls the function with it (G11). It raises `Blocked` with the decision, or
-returns the function's own value untouched. WARN changes nothing (G7); every decision is in ``scope().decisions``.
+weighed at every choke point that applies, and has the executor call the function with it (G11). It raises `Blocked` with the
+decision, or returns the function's own value untouched. WARN changes nothing (G7); every decision is in ``scope().decisions``.
 """
 
 from __future__ import annotations
 
-import contextvars
-import datetime as dt
-import decimal
-import enum
+import contextlib
+import difflib
 import functools
 import inspect
 import logging
 import threading
-import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, ParamSpec, Protocol, Self, TypeVar, cast
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar, cast
 
 import msgspec
 
+from weighbridge import canonical, scopes
 from weighbridge.admission import DEFAULT_TENANT, choke_points_of
+from weighbridge.arguments import bind, by_name, weighable
 from weighbridge.domain.amounts import CostClass
-from weighbridge.domain.choke_point import ChokePoint
-from weighbridge.domain.context import (
-    Actor,
-    OperationFacts,
-    OperationKind,
-    Proposal,
-    Role,
-    ValidationContext,
-)
+from weighbridge.domain.context import OperationFacts, OperationKind, Proposal, ValidationContext
 from weighbridge.domain.decision import OperationDecision
-from weighbridge.domain.spending import SpendingRequest, Tokens, made_request
-from weighbridge.domain.unknown_keys import suggestion
+from weighbridge.domain.spending import SpendingRequest, Tokens
 from weighbridge.domain.verdict import Verdict
-from weighbridge.errors import ContextError, UsageError
-from weighbridge.executor import Consumed, Executor
+from weighbridge.errors import ContextError, NotRegistered, UsageError
+from weighbridge.executor import Call, Consumed, Executor, Given, Reading
+from weighbridge.ledger.submission import PlanMove
+from weighbridge.read_back import Asked, Ending, ReadBack
+from weighbridge.scopes import Attempt, Scope
 
 _log = logging.getLogger("weighbridge.operations")
 _P = ParamSpec("_P")
@@ -49,21 +41,7 @@ Reserves = Callable[..., Mapping[str, Any] | Tokens]
 """Says what a call reserves, from its arguments: amounts by unit, or the tokens that go in and the most that may come out."""
 
 _ENTER = "enter `weighbridge.scope(tenant=...)`, and bind functions for other threads with `weighbridge.in_scope`"
-_ABOUT = ("tenant_id", "actor", "account_id", "plan_id", "step_id", "attempt")
 
-# Exactly these: a subclass can say one thing when it is weighed and be another when it runs (G11).
-_IMMUTABLE_LEAVES = frozenset({dt.datetime, dt.date, dt.time, decimal.Decimal, uuid.UUID})
-
-# What an enumeration is made from. A class that redefines what these say of a member could be judged as one value and read as
-# another (G11); methods under names of its own it may have.
-_ENUM_BASES = (object, str, int, enum.Enum, enum.IntEnum, enum.StrEnum, enum.ReprEnum, enum.Flag, enum.IntFlag)
-_ENUM_SAYS = frozenset(
-    name
-    for base in (str, int, enum.Enum)
-    for name, said in vars(base).items()
-    if hasattr(type(said), "__get__") and (name[0] != "_" or name.endswith("__"))
-) - {"__new__", "__init__", "__init_subclass__", "__dict__", "__weakref__", "__annotate_func__"}
-_ENUM_CLASS_SAYS = _ENUM_SAYS | {"_value_", "_name_", "__getattr__"}
 
 _LAZY = (map, filter, zip, enumerate, reversed)
 
@@ -83,152 +61,50 @@ class Governed(Protocol[_P, _Out_co]):
         """Return the operation under an id of the caller's: the same id is never executed twice (G3, G10)."""
 
 
-class Scope:
-    """Where operations are called: on whose behalf, for which account and plan, from which snapshot and evidence.
+class Hooks(NamedTuple):
+    """What a connector says of its operation besides the facts: functions that are called before or after its own.
 
-    Scopes nest: what an inner one does not state holds from the outer one. ``decisions`` collects the decisions of every
-    operation called inside, in the order in which they were taken, inner scopes included.
+    ``reserves`` says what a call reserves and ``asked`` which fields must be stored afterwards, both from the call's arguments;
+    ``consumed`` what it consumed, from its value; ``read_back`` what is stored, from its value and the arguments.
     """
 
-    def __init__(self, stated: Mapping[str, Any], outer: Scope | None) -> None:
-        inherited: dict[str, Any] = outer.stated if outer else {}
-        if stated.get("tenant_id") not in {None, inherited.get("tenant_id")}:
-            inherited = {}  # L5: nothing of one tenant is stated for another
-        self.stated: dict[str, Any] = inherited | {k: v for k, v in stated.items() if v is not None}
-        self._outer = outer
-        self._lock = threading.Lock()
-        self.decisions: list[OperationDecision] = []
-
-    def __enter__(self) -> Self:
-        """Make this the scope of the operations called in the block."""
-        _entered.set((*_entered.get(), self))
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        """Return to the scope outside."""
-        _entered.set(_entered.get()[:-1])
-
-    def add_evidence(self, reference: Mapping[str, Any], content: Any = None, source_type: str | None = None) -> None:
-        """Add an item to the evidence set of the operations called from here on."""
-        item = {"reference": reference, "content": content, "source_type": source_type}
-        with self._lock:
-            known = self.stated.get("evidence", [])
-            self.stated = self.stated | {"evidence": [*known, {k: v for k, v in item.items() if v is not None}]}
-
-    def context(self, choke_point: ChokePoint, proposal: Proposal) -> ValidationContext:
-        """Return the request for one choke point that this scope and a proposal make.
-
-        Raises:
-            ContextError: the scope holds something that is no snapshot, evidence or data source.
-        """
-        stated = {name: value for name, value in self.stated.items() if name not in {"references", "justification"}}
-        try:
-            return msgspec.convert(
-                stated | {"choke_point": choke_point, "proposal": proposal}, ValidationContext, from_attributes=True
-            )
-        except msgspec.ValidationError as error:
-            message, _, place = str(error).partition(" - at `$")
-            hint = suggestion(message, place, ValidationContext)
-            raise ContextError(f"scope{place.rstrip('`')}", message[:1].lower() + message[1:] + hint) from None
-
-    def spending(self, operation: str, reserved: Mapping[str, Any]) -> SpendingRequest:
-        """Return the request to the budget that this scope makes for an operation, and what a call of it reserves.
-
-        Raises:
-            ContextError: the scope holds something that is no id, actor or reason, or the amounts are none.
-        """
-        about = {name: self.stated[name] for name in _ABOUT if name in self.stated}
-        budget = {"operation": operation, "justification": self.stated.get("justification"), **reserved}
-        return made_request({**about, "budget": budget})
-
-    @property
-    def references(self) -> list[Any]:
-        """Return the evidence references that operations called here carry."""
-        return list(self.stated.get("references", ()))
-
-    def note(self, decision: OperationDecision) -> None:
-        """Keep a decision, here and in every scope outside."""
-        with self._lock:
-            self.decisions.append(decision)
-        if self._outer is not None:
-            self._outer.note(decision)
+    reserves: Reserves | None = None
+    consumed: Consumed[Any] | None = None
+    read_back: ReadBack | None = None
+    asked: Asked | None = None
 
 
-class _Attempt:
-    """A step attempt. Tasks and threads that were started in it may outlive it; it is then over for them too."""
+class StepMoves(NamedTuple):
+    """What a call does to a plan as an attempt of one of its steps: how the attempt is drawn, and how it ended.
 
-    __slots__ = ("blocked", "running")
-
-    def __init__(self) -> None:
-        self.running = True
-        self.blocked: OperationDecision | None = None
-
-
-# The scopes that were entered, of each task and thread its own: one scope can be entered by many at once.
-_entered: contextvars.ContextVar[tuple[Scope, ...]] = contextvars.ContextVar("weighbridge_scopes", default=())
-_attempt: contextvars.ContextVar[_Attempt | None] = contextvars.ContextVar("weighbridge_attempt", default=None)
-
-
-def scope(
-    *,
-    tenant: str | None = None,
-    actor: str | Actor | None = None,
-    account: str | None = None,
-    plan: str | None = None,
-    step: str | None = None,
-    attempt: int | None = None,
-    snapshot: Mapping[str, Any] | None = None,
-    data_sources: Sequence[Mapping[str, Any]] | None = None,
-    evidence: Sequence[Mapping[str, Any]] | None = None,
-    references: Sequence[Mapping[str, Any]] | None = None,
-    justification: str | None = None,
-) -> Scope:
-    """Return a scope to enter with ``with``; called without arguments inside one, that one.
-
-    ``snapshot`` maps field names to ``{"value", "source_type", "source_id"?}``; the other shapes are those of a context.
-    ``justification`` is the reason that a cap may demand (B13); it is recorded as content.
-
-    Raises:
-        ContextError: a blank reason, or a snapshot field without its value and source type.
+    ``ended`` is told the ending, and the decision of a BLOCK inside, which ends the attempt whoever caught it (G8).
     """
-    if isinstance(justification, str) and not justification.strip():
-        raise ContextError("scope.justification", "is blank; say why, or leave it out")
-    stated = {
-        "tenant_id": tenant,
-        "actor": Actor(id=actor, role=Role.AGENT) if isinstance(actor, str) else actor,
-        "account_id": account,
-        "plan_id": plan,
-        "step_id": step,
-        "attempt": attempt,
-        "snapshot": None if snapshot is None else {"fields": _fields(snapshot)},
-        "data_sources": data_sources,
-        "evidence": evidence,
-        "references": references,
-        "justification": justification,
-    }
-    outer = _innermost()
-    if outer is not None and all(value is None for value in stated.values()):
-        return outer
-    return Scope(stated, outer)
+
+    start: PlanMove
+    ended: Callable[[Ending, OperationDecision | None], PlanMove]
 
 
-def _fields(snapshot: Mapping[str, Any]) -> Mapping[str, Any]:
-    for name, field in snapshot.items():
-        if not isinstance(field, Mapping) or not field.keys() >= {"value", "source_type"}:
-            shape = '{"value": ..., "source_type": "..."}'
-            raise ContextError(f"scope.snapshot.{name}", f"is no snapshot field; write `{{{name!r}: {shape}}}`")
-    return snapshot
+class _Entry(NamedTuple):
+    """What is known of a registered operation. The function itself is the executor's."""
+
+    facts: OperationFacts
+    signature: inspect.Signature
+    hooks: Hooks
+    governed: Any
+    is_async: bool
 
 
-def in_scope(function: Callable[_P, _Value]) -> Callable[_P, _Value]:
-    """Return ``function`` bound to the scope of this moment, for another thread to call."""
-    captured = contextvars.copy_context()
+class _Question(NamedTuple):
+    """One call, bound and copied: what is asked of its choke points and its budget, and what is called if they agree."""
 
-    @functools.wraps(function)
-    def inside(*args: _P.args, **kwargs: _P.kwargs) -> _Value:
-        return captured.copy().run(function, *args, **kwargs)
-
-    return inside
+    contexts: list[ValidationContext]
+    about: SpendingRequest
+    proposal: Proposal
+    bound: inspect.BoundArguments
+    reading: Reading | None
+    attempt: Attempt | None
+    scope: Scope
+    moves: StepMoves | None = None
 
 
 class Operations:
@@ -253,70 +129,61 @@ class Operations:
         self._scope_required = scope_required
         self._unscoped_said = tenant_named
         self._lock = threading.Lock()
-        self._functions: dict[str, Callable[..., Any]] = {}
-        self._reserves: dict[str, Reserves] = {}
-        self._consumed: dict[str, Consumed[Any]] = {}
+        self._entries: dict[str, _Entry] = {}
 
-    def register(
-        self,
-        facts: OperationFacts,
-        function: Callable[_P, _Value],
-        *,
-        reserves: Reserves | None = None,
-        consumed: Consumed[Any] | None = None,
-    ) -> Governed[_P, _Value]:
-        """Return the governed form of ``function``; the function itself is kept here and handed to nobody (G11).
-
-        ``reserves`` says what a call reserves, from its arguments; ``consumed`` what it consumed, from its value.
+    def register(self, facts: OperationFacts, function: Callable[_P, _Value], hooks: Hooks) -> Governed[_P, _Value]:
+        """Return the governed form of ``function``; the function itself goes to the executor and is handed to nobody (G11).
 
         Raises:
-            UsageError: the name is taken, the function is a generator, whose work would happen after the decision, or
-                ``reserves`` does not take the function's arguments.
+            UsageError: the name is taken, the function is a generator, whose work would happen after the decision, or a hook
+                does not go with it.
         """
-        if facts.name in self._functions:
-            message = f"operation `{facts.name}` is registered already; give each operation a name of its own"
-            raise UsageError(message)
-        for said, hook in (("reserves", reserves), ("consumed", consumed)):
-            if hook is not None and not callable(hook):
-                message = (
-                    f"`{said}` of operation `{facts.name}` is no function; pass one that returns tokens or amounts"
-                )
-                raise UsageError(message)
-        called = _called(facts.name, function)
+        name = facts.name
+        if name in self._entries:
+            raise UsageError(f"operation `{name}` is registered already; give each operation a name of its own")
+        is_async = inspect.iscoroutinefunction(_called(name, function))
         signature = inspect.signature(function)
-        if reserves is not None:
-            _require_same_parameters(facts.name, signature, reserves)
-            self._reserves[facts.name] = reserves
-        if consumed is not None:
-            self._consumed[facts.name] = consumed
-        self._functions[facts.name] = function
-        self._facts[facts.name] = facts
-        governed = self._governed(facts.name, signature, is_async=inspect.iscoroutinefunction(called))
+        _require_hooks(name, signature, hooks, is_async=is_async)
+        governed = self._governed(name, is_async=is_async)
         # Not functools.wraps: it leaves `__wrapped__`, which is the way around the choke points.
-        for name in ("__name__", "__qualname__", "__doc__", "__module__", "__annotations__"):
-            if hasattr(function, name):
-                setattr(governed, name, getattr(function, name))
+        for attribute in ("__name__", "__qualname__", "__doc__", "__module__", "__annotations__"):
+            if hasattr(function, attribute):
+                setattr(governed, attribute, getattr(function, attribute))
         governed.__signature__ = signature
+        self._executor.hold(name, function, consumed=hooks.consumed, read_back=hooks.read_back)
+        self._entries[name] = _Entry(facts, signature, hooks, governed, is_async)
+        self._facts[name] = facts
         return cast("Governed[_P, _Value]", governed)
 
-    def _governed(self, name: str, signature: inspect.Signature, *, is_async: bool) -> Any:
+    def named(self, name: str) -> Governed[..., Any]:
+        """Return the governed form of a registered operation, by its name: what a step of a plan is called by.
+
+        Raises:
+            NotRegistered: no function was tagged with this name here; the message lists the nearest ones.
+        """
+        entry = self._entries.get(name)
+        if entry is None:
+            raise NotRegistered(name, difflib.get_close_matches(name, sorted(self._entries), n=3))
+        return cast("Governed[..., Any]", entry.governed)
+
+    def _governed(self, name: str, *, is_async: bool) -> Any:
         operations = self
 
         def governed(*args: Any, **kwargs: Any) -> Any:
-            return operations._call(name, None, signature, args, kwargs)
+            return operations._call(name, None, args, kwargs)
 
         async def governed_async(*args: Any, **kwargs: Any) -> Any:
-            return await operations._call_async(name, None, signature, args, kwargs)
+            return await operations._call_async(name, None, args, kwargs)
 
         def with_id(operation_id: str) -> Callable[..., Any]:
             if not isinstance(operation_id, str):  # no id at all would be one of ours, another for every call
                 raise ContextError("operation_id", f"is a `{type(operation_id).__name__}`; an id is text")
 
             def governed_with_id(*args: Any, **kwargs: Any) -> Any:
-                return operations._call(name, operation_id, signature, args, kwargs)
+                return operations._call(name, operation_id, args, kwargs)
 
             async def governed_async_with_id(*args: Any, **kwargs: Any) -> Any:
-                return await operations._call_async(name, operation_id, signature, args, kwargs)
+                return await operations._call_async(name, operation_id, args, kwargs)
 
             return governed_async_with_id if is_async else governed_with_id
 
@@ -324,52 +191,88 @@ class Operations:
         chosen.with_id = with_id
         return chosen
 
-    def _call(self, name: str, operation_id: str | None, signature: inspect.Signature, args: Any, kwargs: Any) -> Any:
-        self._require_tenant(name)
-        bound, arguments = _bind(signature, args, kwargs)
-        function, attempt = self._functions[name], _running()
-        contexts = self._contexts(name, arguments, attempt)
-        about = _here().spending(name, self._reserved(name, signature, bound))
-        proposal = Proposal(operation=name, arguments=arguments)
-        decision = self._executor.ask(self._facts[name], operation_id, contexts, about, proposal)
-        _note(decision, attempt, _here())
+    def run_step(self, name: str, arguments: Mapping[str, Any], operation_id: str, moves: StepMoves) -> Any:
+        """Call a registered operation as an attempt of a plan's step, in the scope that is in force, and return its value.
+
+        It is weighed and called with exactly these arguments, by name: no defaults are added, because those nobody approved
+        (G11). An asynchronous one is run to its end.
+
+        Raises:
+            NotRegistered: there is none of that name here.
+            UsageError: it is asynchronous, and this thread runs an event loop already.
+            TypeError, ContextError: the arguments are none of this operation's. Nothing was weighed.
+            PlanRefused: the attempt cannot be drawn; nothing was recorded, and nothing called.
+            AlreadyExecuted, Blocked: as every operation; and whatever its function raises.
+        """
+        entry = self._entries.get(name)
+        if entry is None:
+            self.named(name)  # which raises, with the nearest names
+            raise NotRegistered(name)
+        args, kwargs = by_name(entry.signature, arguments)
+        if not entry.is_async:
+            return self._call(name, operation_id, args, kwargs, moves)
+        import asyncio  # noqa: PLC0415 - only asynchronous operations need it
+
+        _require_no_loop(name)
+        return asyncio.run(self._call_async(name, operation_id, args, kwargs, moves))
+
+    def _call(self, name: str, operation_id: str | None, args: Any, kwargs: Any, moves: StepMoves | None = None) -> Any:
+        question = self._question(name, args, kwargs, moves)
+        decision = self._ask(name, operation_id, question)
         self._require_scope(decision)
-        with _step(attempt) as step:
-
-            def call() -> Any:
-                value = _own_value(name, function(*bound.args, **bound.kwargs))
-                self._require_not_ended(step)
-                return value
-
-            return self._executor.execute(decision, call, self._consumed.get(name))
+        with scopes.step(question.attempt) as step:
+            return self._executor.execute(decision, self._permitted_call(name, question, step))
 
     async def _call_async(
-        self, name: str, operation_id: str | None, signature: inspect.Signature, args: Any, kwargs: Any
+        self, name: str, operation_id: str | None, args: Any, kwargs: Any, moves: StepMoves | None = None
     ) -> Any:
-        self._require_tenant(name)
-        bound, arguments = _bind(signature, args, kwargs)
-        function, attempt = self._functions[name], _running()
-        contexts = self._contexts(name, arguments, attempt)
-        here = _here()
-        about = here.spending(name, self._reserved(name, signature, bound))
-        proposal = Proposal(operation=name, arguments=arguments)
-
-        def ask() -> OperationDecision:
-            # Noted where it is taken: a caller that is cancelled meanwhile still finds it, and its id, in the scope (B5).
-            decision = self._executor.ask(self._facts[name], operation_id, contexts, about, proposal)
-            _note(decision, attempt, here)
-            return decision
-
-        decision = await self._in_thread(ask)
+        question = self._question(name, args, kwargs, moves)
+        # Noted where it is taken: a caller that is cancelled meanwhile still finds it, and its id, in the scope (B5).
+        decision = await self._in_thread(self._ask, name, operation_id, question)
         self._require_scope(decision)
-        with _step(attempt) as step:
+        with scopes.step(question.attempt) as step:
+            call = self._permitted_call(name, question, step)
+            return await self._executor.execute_async(decision, call, self._in_thread)
 
-            async def call() -> Any:
-                value = _own_value(name, await function(*bound.args, **bound.kwargs))
-                self._require_not_ended(step)
-                return value
+    def _question(self, name: str, args: Any, kwargs: Any, moves: StepMoves | None) -> _Question:
+        """Return what a call asks, complete; nothing was weighed yet.
 
-            return await self._executor.execute_async(decision, call, self._in_thread, self._consumed.get(name))
+        Raises:
+            TypeError, ContextError: it is no call of this operation.
+            Blocked: the step attempt it would be part of has ended (G8).
+        """
+        self._require_tenant(name)
+        entry, attempt, scope = self._entries[name], scopes.running(), scopes.current()
+        bound, arguments = bind(entry.signature, args, kwargs, defaults=moves is None)
+        self._require_not_ended(attempt)
+        proposal = Proposal(operation=name, arguments=arguments)
+        grounded = msgspec.structs.replace(proposal, evidence=scope.references)
+        applies = choke_points_of(entry.facts, inside_step=attempt is not None)
+        contexts = [scope.context(choke_point, grounded) for choke_point in applies]
+        about = scope.spending(name, _reserved(entry, bound))
+        reading = _reading(entry, bound, arguments)
+        return _Question(contexts, about, proposal, bound, reading, attempt, scope, moves)
+
+    def _ask(self, name: str, operation_id: str | None, asked: _Question) -> OperationDecision:
+        facts = self._entries[name].facts
+        move = None if asked.moves is None else asked.moves.start
+        about, given = asked.about, Given(asked.bound.args, asked.bound.kwargs)
+        decision = self._executor.ask(
+            facts, operation_id, asked.contexts, about, asked.proposal, given=given, move=move
+        )
+        scopes.note(decision, asked.attempt, asked.scope)
+        return decision
+
+    def _permitted_call(self, name: str, asked: _Question, step: Attempt) -> Call:
+        def settled(value: Any) -> Any:
+            own = _own_value(name, value)
+            self._require_not_ended(step)
+            return own
+
+        def ended(ending: Ending) -> PlanMove | None:
+            return None if asked.moves is None else asked.moves.ended(ending, step.blocked)
+
+        return Call(settled, asked.reading, ended)
 
     def _require_tenant(self, name: str) -> None:
         """Say once that a call outside every scope is counted under the default tenant: a forgotten scope, or `in_scope`.
@@ -377,7 +280,7 @@ class Operations:
         Raises:
             UsageError: a scope is required.
         """
-        if (self._unscoped_said and not self._scope_required) or _entered.get():
+        if (self._unscoped_said and not self._scope_required) or scopes.entered():
             return
         if self._scope_required:
             raise UsageError(
@@ -389,7 +292,7 @@ class Operations:
             message = "operation `%s` was called outside every scope, and counts for tenant `%s`: %s"
             _log.warning(message, name, DEFAULT_TENANT, _ENTER)
 
-    def _require_not_ended(self, attempt: _Attempt | None) -> None:
+    def _require_not_ended(self, attempt: Attempt | None) -> None:
         """G8: a BLOCK inside a step attempt ends the attempt, whether or not somebody caught the exception."""
         if attempt is not None and attempt.blocked is not None:
             raise self._executor.blocked(attempt.blocked)
@@ -397,40 +300,9 @@ class Operations:
     def _require_scope(self, decision: OperationDecision) -> None:
         """Tell whoever is blocked outside every scope where that is likely why: the mistake of a thread without `in_scope`."""
         said = decision.budget is None or "JUSTIFICATION_MISSING" in decision.reasons  # a full budget has no such cause
-        if decision.verdict is Verdict.BLOCK and said and not _entered.get():
+        if decision.verdict is Verdict.BLOCK and said and not scopes.entered():
             hint = "no scope is in force here (`weighbridge.scope`, and `weighbridge.in_scope` for threads); "
             raise self._executor.blocked(decision, hint)
-
-    def _contexts(self, name: str, arguments: dict[str, Any], attempt: _Attempt | None) -> list[ValidationContext]:
-        self._require_not_ended(attempt)
-        here = _here()
-        proposal = Proposal(operation=name, arguments=arguments, evidence=here.references)
-        applies = choke_points_of(self._facts[name], inside_step=attempt is not None)
-        return [here.context(choke_point, proposal) for choke_point in applies]
-
-    def _reserved(self, name: str, signature: inspect.Signature, bound: inspect.BoundArguments) -> dict[str, Any]:
-        """Return what a call reserves besides one operation. The estimate gets copies of its own and changes nothing (G11).
-
-        Raises:
-            ContextError: the estimate is neither tokens nor amounts.
-        """
-        estimate = self._reserves.get(name)
-        if estimate is None:
-            return {}
-        copies, _ = _bind(signature, bound.args, bound.kwargs)
-        try:
-            reserved = estimate(*copies.args, **copies.kwargs)
-        except Exception as error:
-            error.add_note(f"raised by `reserves` of operation `{name}`; nothing was weighed and nothing was called")
-            raise
-        if isinstance(reserved, Tokens):
-            return {"tokens": msgspec.structs.asdict(reserved)}
-        if not isinstance(reserved, Mapping):
-            raise ContextError(
-                "reserves",
-                f"returned a `{type(reserved).__name__}`; return Tokens(input=…, output=…), or amounts by unit",
-            )
-        return {"amounts": dict(reserved)}
 
 
 def facts_of(
@@ -455,38 +327,116 @@ def facts_of(
     return OperationFacts(name, action or name, kind, target, cost_class, declares_proposal)
 
 
+def _reserved(entry: _Entry, bound: inspect.BoundArguments) -> dict[str, Any]:
+    """Return what a call reserves besides one operation. The estimate gets copies of its own and changes nothing (G11).
+
+    Raises:
+        ContextError: the estimate is neither tokens nor amounts.
+    """
+    if entry.hooks.reserves is None:
+        return {}
+    reserved = _said_before(entry, "reserves", entry.hooks.reserves, bound)
+    if isinstance(reserved, Tokens):
+        return {"tokens": msgspec.structs.asdict(reserved)}
+    if not isinstance(reserved, Mapping):
+        raise ContextError(
+            "reserves",
+            f"returned a `{type(reserved).__name__}`; return Tokens(input=…, output=…), or amounts by unit",
+        )
+    return {"amounts": dict(reserved)}
+
+
+def _reading(entry: _Entry, bound: inspect.BoundArguments, arguments: dict[str, Any]) -> Reading | None:
+    """Return what the read-back of a call is asked, settled before the call: the function may change its own copies (G11).
+
+    Raises:
+        ContextError, CanonicalError: which fields must be stored cannot be told, or none must.
+    """
+    if entry.hooks.read_back is None:
+        return None
+    fields = arguments
+    if entry.hooks.asked is not None:
+        stated = _said_before(entry, "asked", entry.hooks.asked, bound)
+        if not isinstance(stated, Mapping) or not all(type(field) is str for field in stated):
+            raise ContextError("asked", f"returned a `{type(stated).__name__}`; return a mapping of fields to values")
+        fields = {field: weighable(value, f"asked.{field}")[1] for field, value in stated.items()}
+        canonical.encode(fields)  # what cannot be compared is said now, and not after the call
+    if not fields:  # what compares nothing confirms nothing
+        raise ContextError(
+            "asked", "names no field that must be stored; leave `read_back` out where nothing can be compared"
+        )
+    copies, _ = bind(entry.signature, bound.args, bound.kwargs)
+    return Reading(copies.args, copies.kwargs, fields)
+
+
+def _said_before(entry: _Entry, what: str, hook: Callable[..., Any], bound: inspect.BoundArguments) -> Any:
+    """Return what a hook says of a call that is not weighed yet, from copies of its own."""
+    copies, _ = bind(entry.signature, bound.args, bound.kwargs)
+    try:
+        return hook(*copies.args, **copies.kwargs)
+    except Exception as error:
+        error.add_note(
+            f"raised by `{what}` of operation `{entry.facts.name}`; nothing was weighed and nothing was called"
+        )
+        raise
+
+
+def _require_no_loop(name: str) -> None:
+    """Refuse to run an asynchronous operation to its end where that would hold up whatever else runs in this thread.
+
+    Raises:
+        UsageError: an event loop runs here.
+    """
+    import asyncio  # noqa: PLC0415 - only asynchronous operations need it
+
+    with contextlib.suppress(RuntimeError):
+        asyncio.get_running_loop()
+        raise UsageError(
+            f"operation `{name}` is asynchronous, and an event loop runs here; carry out plans in a thread of their own, as with "
+            "`await asyncio.to_thread(wb.run_plan, plan_id)`"
+        )
+
+
 _Kind = inspect.Parameter
 
 
-def _innermost() -> Scope | None:
-    entered = _entered.get()
-    return entered[-1] if entered else None
+def _require_hooks(name: str, signature: inspect.Signature, hooks: Hooks, *, is_async: bool) -> None:
+    """Refuse hooks that could not be called, or would not be awaited; in a call that is too late.
+
+    Raises:
+        UsageError: one of them does not go with the function.
+    """
+    returns = {"reserves": "tokens or amounts", "consumed": "tokens or amounts"}
+    for said, hook in hooks._asdict().items():
+        if hook is not None and not callable(hook):
+            wanted = returns.get(said, "a mapping of fields to values")
+            raise UsageError(f"`{said}` of operation `{name}` is no function; pass one that returns {wanted}")
+    if hooks.reserves is not None:
+        _require_same_parameters(name, "reserves", signature, hooks.reserves)
+    if hooks.asked is not None:
+        _require_same_parameters(name, "asked", signature, hooks.asked)
+    if hooks.read_back is None:
+        if hooks.asked is not None:
+            raise UsageError(f"`asked` of operation `{name}` says what is compared with a `read_back`; pass one, too")
+        return
+    _require_same_parameters(name, "read_back", signature, hooks.read_back, first=1)
+    if inspect.iscoroutinefunction(_called(name, hooks.read_back)) != is_async:
+        kind = "an `async def`" if is_async else "a plain"
+        raise UsageError(f"operation `{name}` is {kind} function; make its `read_back` one, too")
 
 
-def _here() -> Scope:
-    return _innermost() or Scope({}, None)
+def _require_same_parameters(
+    name: str, said: str, signature: inspect.Signature, hook: Callable[..., Any], *, first: int = 0
+) -> None:
+    """Refuse a hook that could not be called with the arguments of its function; in a call that is a TypeError.
 
-
-def _running() -> _Attempt | None:
-    """Return the step attempt this is called in; None outside one, and in what has outlived it."""
-    attempt = _attempt.get()
-    return attempt if attempt is not None and attempt.running else None
-
-
-def _note(decision: OperationDecision, attempt: _Attempt | None, here: Scope) -> None:
-    here.note(decision)
-    if attempt is not None and attempt.blocked is None and decision.verdict is Verdict.BLOCK:
-        attempt.blocked = decision
-
-
-def _require_same_parameters(name: str, signature: inspect.Signature, reserves: Reserves) -> None:
-    """Refuse an estimate that could not be called with the arguments of its function; in a call that is a TypeError.
+    ``first`` is how many arguments it is given before those.
 
     Raises:
         UsageError: its parameters are others.
     """
     try:
-        own = inspect.signature(reserves)
+        own = inspect.signature(hook)
     except (TypeError, ValueError):  # a function written in C need not say what it takes
         return
     kinds = [parameter.kind for parameter in signature.parameters.values()]
@@ -495,30 +445,16 @@ def _require_same_parameters(name: str, signature: inspect.Signature, reserves: 
     by_place = [kind for kind in kinds if kind in {_Kind.POSITIONAL_ONLY, _Kind.POSITIONAL_OR_KEYWORD}]
     by_name = [key for key, one in signature.parameters.items() if one.kind is _Kind.KEYWORD_ONLY]
     try:
-        own.bind(*by_place, **dict.fromkeys(by_name))
+        own.bind(*range(first), *by_place, **dict.fromkeys(by_name))
         fits = all(kind not in kinds or kind in taken for kind in (_Kind.VAR_POSITIONAL, _Kind.VAR_KEYWORD))
     except TypeError:
         fits = False
     if not fits:
+        given = "the function's value and then the operation's arguments" if first else "the operation's arguments"
         raise UsageError(
-            f"`reserves` of operation `{name}` takes `{own}`, and is called with the operation's arguments, `{signature}`; "
-            "give both the same parameters"
+            f"`{said}` of operation `{name}` takes `{own}`, and is called with {given}, `{signature}`; "
+            "give both the same parameters" + (", after the value" if first else "")
         )
-
-
-@contextmanager
-def _step(attempt: _Attempt | None) -> Iterator[_Attempt]:
-    """While an operation runs, what it calls is inside the step attempt and does not pass the step's choke point again."""
-    if attempt is not None:
-        yield attempt
-        return
-    begun = _Attempt()
-    token = _attempt.set(begun)
-    try:
-        yield begun
-    finally:
-        begun.running = False
-        _attempt.reset(token)
 
 
 def _called(name: str, function: Callable[..., Any]) -> Any:
@@ -566,80 +502,3 @@ def _own_value(name: str, value: Any) -> Any:
         "return a list, or register an `async def` function"
     )
     raise UsageError(message)
-
-
-def _bind(signature: inspect.Signature, args: Any, kwargs: Any) -> tuple[inspect.BoundArguments, dict[str, Any]]:
-    """Return private copies of the arguments: one to call with, and the same as JSON values to weigh (G11)."""
-    bound = signature.bind(*args, **kwargs)
-    bound.apply_defaults()
-    weighed: dict[str, Any] = {}
-    for name, value in bound.arguments.items():
-        bound.arguments[name], copied = _copied(value, name)
-        # What a function takes as `**fields` is weighed under the names it was passed by, as rules name them.
-        spread = signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD
-        named = copied if spread else {name: copied}
-        for twice in weighed.keys() & named.keys():
-            raise ContextError(f"arguments.{twice}", "is passed twice under one name; rename a parameter")
-        weighed |= named
-    return bound, weighed
-
-
-def _copied(value: Any, place: str) -> tuple[Any, Any]:
-    kind = type(value)
-    if value is None or kind in {str, int, float, bool}:
-        return value, value
-    if kind in {list, tuple}:
-        pairs = [_copied(item, f"{place}[{index}]") for index, item in enumerate(value)]
-        return kind(pair[0] for pair in pairs), [pair[1] for pair in pairs]
-    if kind is dict:
-        items = list(value.items())
-        for key, _ in items:
-            if type(key) is not str:  # a subclass can be judged under one name and read under another (G11)
-                raise ContextError(f"arguments.{place}", f"has a key that is a `{type(key).__name__}`; keys are text")
-        copies = {key: _copied(item, f"{place}.{key}") for key, item in items}
-        return {key: pair[0] for key, pair in copies.items()}, {key: pair[1] for key, pair in copies.items()}
-    if issubclass(kind, enum.Enum):
-        return value, _enum_value(value, kind, place)
-    if kind in _IMMUTABLE_LEAVES:
-        return value, value.isoformat() if isinstance(value, (dt.date, dt.time)) else str(value)
-    raise ContextError(
-        f"arguments.{place}",
-        f"a `{kind.__name__}` cannot be weighed; pass text, numbers, true, false, None, lists, dicts, dates, Decimal or UUID",
-    )
-
-
-def _enum_value(member: enum.Enum, kind: type[enum.Enum], place: str) -> Any:
-    """Return what a member of an enumeration stands for, read past everything that its class could say instead (G11).
-
-    Raises:
-        ContextError: the class redefines what a member says, or its value is neither text nor a whole number.
-    """
-    itself: Any = member
-    value: Any = vars(member).get("_value_")
-    if issubclass(kind, str):
-        trusted = type(value) is str and str.__eq__(itself, value)
-    elif issubclass(kind, int):
-        trusted = type(value) is int and int.__eq__(itself, value)
-    else:
-        trusted = type(value) in {str, int, bool}
-    if not trusted or vars(member).keys() & _ENUM_SAYS or not _says_its_value(kind):
-        raise ContextError(
-            f"arguments.{place}",
-            f"a `{kind.__name__}` cannot be weighed: its class says more of a member than its value, or the value is neither "
-            "text nor a whole number; pass the value",
-        )
-    return value
-
-
-def _says_its_value(kind: type[enum.Enum]) -> bool:
-    """Return whether an enumeration leaves everything that tells its members' values as Python made it."""
-    if type(kind) is not enum.EnumMeta:
-        return False
-    for base in kind.__mro__:
-        own = vars(base)
-        for name in own.keys() & _ENUM_CLASS_SAYS if base not in _ENUM_BASES else ():
-            taken_over = any(own[name] is vars(one).get(name) for one in _ENUM_BASES)  # `enum` does so with some
-            is_member = name in kind._member_map_ and name not in {"name", "value"}
-            if not (taken_over or is_member):
-                return False
-    return True

@@ -23,17 +23,31 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("weighbridge.recorder")
 
+Observer = Callable[[Submission, Committed], None]
+"""Told of a new record after its commit, on the thread that asked for it. What it does or raises changes nothing (M3)."""
+
+REFUSALS_LOGGED_MAX = 5  # of one code, in `REFUSALS_WINDOW_S`: a server that is away refuses every request
+REFUSALS_WINDOW_S = 10.0
 KNOWN_CONTENT_MAX = 10_000  # hashes remembered per recorder, about 1 MB; forgetting one costs a statement, nothing else
 
 
 class Recorder:
-    """Records submissions on one store. Safe to call from many threads."""
+    """Records submissions on one store. Safe to call from many threads.
 
-    def __init__(self, writer: LedgerWriter) -> None:
-        self._writer = writer
+    ``monotonic_s`` says when to log again what is refused again and again; without it, each is logged. Each is counted (G2).
+    """
+
+    def __init__(self, writer: LedgerWriter, *, monotonic_s: Callable[[], float] | None = None) -> None:
+        self._writer, self._monotonic_s = writer, monotonic_s
+        self._windows: dict[str, tuple[float, int]] = {}
+        self._observers: tuple[Observer, ...] = ()
         self._refused: dict[str, Counter[str]] = {}
         self._known_content: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
+
+    def observe(self, observer: Observer) -> None:
+        """Have somebody told of every new record from now on."""
+        self._observers = (*self._observers, observer)
 
     def record(self, submission: Submission) -> Committed:
         """Append one record, or return the one that already answers it.
@@ -70,6 +84,7 @@ class Recorder:
             self._put_back(ready)
             raise
         self._settle(ready, committed)
+        self._tell(ready, committed)
         return committed
 
     def record_many(self, submissions: Sequence[Submission]) -> list[Committed | WeighbridgeError]:
@@ -90,7 +105,19 @@ class Recorder:
             self._put_back(submission)
             known = isinstance(answer, UsageError)
             answers.append(answer if known else self.refuse(submission.tenant_id, answer))
+        for submission, told in zip(ready, answers, strict=True):
+            if isinstance(told, Committed):
+                self._tell(submission, told)
         return answers
+
+    def _tell(self, submission: Submission, committed: Committed) -> None:
+        if committed.replayed:
+            return  # somebody was told when it was made
+        for observer in self._observers:
+            try:
+                observer(submission, committed)
+            except Exception:  # noqa: BLE001 - whatever it is: the record is committed, and its answer is due
+                _log.exception("an observer failed; what was recorded stands")
 
     def refusals(self, tenant_id: str) -> dict[str, int]:
         """Return the refusals of a tenant that no record tells of yet, by code."""
@@ -132,5 +159,22 @@ class Recorder:
             )
         with self._lock:
             self._refused.setdefault(tenant_id, Counter())[refusal.code] += 1
-        _log.error("refused to decide: %s", refusal, extra={"tenant_id": tenant_id, "code": refusal.code})
+            unlogged = self._unlogged(refusal.code)
+        if unlogged is not None:
+            more = f" (and {unlogged} more that were not logged)" if unlogged else ""
+            _log.error("refused to decide: %s%s", refusal, more, extra={"tenant_id": tenant_id, "code": refusal.code})
         return refusal
+
+    def _unlogged(self, code: str) -> int | None:
+        """Return how many refusals were passed over before this one, which is to be logged; None where it is not."""
+        if self._monotonic_s is None:
+            return 0
+        now_s = self._monotonic_s()
+        began_s, seen = self._windows.get(code, (now_s, 0))
+        passed = max(0, seen - REFUSALS_LOGGED_MAX)
+        if now_s - began_s >= REFUSALS_WINDOW_S:
+            began_s, seen = now_s, 0
+        else:
+            passed = 0
+        self._windows[code] = (began_s, seen + 1)
+        return passed if seen < REFUSALS_LOGGED_MAX else None

@@ -7,6 +7,7 @@ explains (:meth:`why`), checks (:meth:`verify`) and judges again (:meth:`replay`
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, Self, TypeVar, cast
@@ -14,24 +15,31 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, Self, TypeVar, cast
 from weighbridge.acts import Acts
 from weighbridge.admission import Surroundings, tenant_of
 from weighbridge.domain.amounts import Cost
-from weighbridge.domain.context import OperationFacts, OperationKind
+from weighbridge.domain.context import Actor, OperationFacts, OperationKind, Role
 from weighbridge.domain.decision import GateDecision, OperationDecision
 from weighbridge.domain.principal import Principal
 from weighbridge.domain.spending import Tokens
 from weighbridge.errors import UsageError, WeighbridgeError
 from weighbridge.executor import Consumed, Executor
 from weighbridge.gateway import Engine, ValidatorGateway
-from weighbridge.operations import Governed, Operations, Reserves, facts_of
+from weighbridge.operations import Governed, Hooks, Operations, Reserves, facts_of
+from weighbridge.plan_face import PlanFace, PlanParts
+from weighbridge.read_back import Asked, ReadBack
 from weighbridge.recorder import Recorder
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
     from weighbridge.ledger.story import Story
+    from weighbridge.ledger.submission import Committed, Head, Submission
+    from weighbridge.outcomes.capture import Capture, Captured
     from weighbridge.policy.effective import EffectivePolicy
     from weighbridge.replay import RunReplay
     from weighbridge.storage.audit import StoreAudit
-    from weighbridge.storage.reading import LedgerReader
+    from weighbridge.storage.locking import AdvisoryLock
+    from weighbridge.storage.reading import LedgerReader, Span, StoredRecord
+
+_log = logging.getLogger("weighbridge.runtime")
 
 _P = ParamSpec("_P")
 _Value = TypeVar("_Value")
@@ -53,7 +61,18 @@ class _OwnReader:
     _FREE = frozenset({"purpose"})
     _OF_A_TENANT = frozenset(
         {"authorisations", "blocked_proposals", "content", "contents", "find", "head", "identities", "identity"}
-        | {"record", "records", "subjects", "tenant_key", "counter", "counters", "consumption", "families"}
+        | {
+            "record",
+            "records",
+            "subjects",
+            "tenant_key",
+            "counter",
+            "counters",
+            "consumption",
+            "families",
+            "plan",
+            "plans",
+        }
     )
 
     def __init__(self, reader: LedgerReader, principal: Principal) -> None:
@@ -75,6 +94,13 @@ class _OwnReader:
         own = self._principal.tenant_id
         return tuple(tenant for tenant in self._reader.tenants() if own in {None, tenant})
 
+    def heads(self) -> dict[str, Head]:
+        own = self._principal.tenant_id
+        return {tenant: head for tenant, head in self._reader.heads().items() if own in {None, tenant}}
+
+    def records_of(self, spans: Mapping[str, Span]) -> Iterator[tuple[str, Sequence[StoredRecord]]]:
+        return self._reader.records_of({tenant_of(self._principal, tenant): span for tenant, span in spans.items()})
+
     @contextmanager
     def snapshot(self) -> Iterator[LedgerReader]:
         with self._reader.snapshot() as moment:
@@ -88,7 +114,7 @@ class PolicyOf(Protocol):
         """Return the effective policy of a tenant."""
 
 
-class Weighbridge:
+class Weighbridge(PlanFace):
     """Governs what agents do: judges, records, proves. Safe to use from many threads; close it, or use ``with``."""
 
     def __init__(
@@ -103,6 +129,7 @@ class Weighbridge:
         surroundings: Surroundings,
         store: str | None = None,
         scope_required: bool = False,
+        worker_lock: AdvisoryLock | None = None,
     ) -> None:
         self._policy = policy
         self._recorder = recorder
@@ -131,7 +158,11 @@ class Weighbridge:
             tenant_named=principal.tenant_id is not None,
             scope_required=scope_required,
         )
+        self._facts = facts
+        self._worker_lock = worker_lock
+        super().__init__(principal, self._plan_parts)
         self._declared = gateway.engine(policy.effective(None), b"").policy.operations
+        recorder.observe(self._capture_what_follows)
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -239,7 +270,7 @@ class Weighbridge:
                 target=None,
                 declares_proposal=declares_proposal,
             )
-            return self._register(given, function, reserves, consumed)
+            return self._register(given, function, Hooks(reserves, consumed))
 
         return register
 
@@ -252,10 +283,18 @@ class Weighbridge:
         cost: Cost = "MEDIUM",
         reserves: Reserves | None = None,
         consumed: Consumed[Any] | None = None,
+        read_back: ReadBack | None = None,
+        asked: Asked | None = None,
     ) -> _Register:
         """Register a function that changes something outside: ``target`` is the system it writes to.
 
         ``reserves`` and ``consumed`` as for :meth:`operation`.
+
+        ``read_back`` is called after the function, with its value and then the call's arguments, and returns what is stored now,
+        as a mapping of fields to values. Every argument must be stored under its own name, equal in type and value. Where the
+        fields are others, ``asked`` is called with the arguments and says which. A difference raises `WriteNotStored`, and a
+        read-back that raises, `ReadBackFailed`: both after the call is on record as FAILED. Nothing is called again, and nothing
+        refunded.
         """
 
         def register(function: Callable[_P, _Value]) -> Governed[_P, _Value]:
@@ -267,7 +306,7 @@ class Weighbridge:
                 target=target,
                 declares_proposal=False,
             )
-            return self._register(given, function, reserves, consumed)
+            return self._register(given, function, Hooks(reserves, consumed, read_back, asked))
 
         return register
 
@@ -277,10 +316,11 @@ class Weighbridge:
         It changes no verdict: the proposal is judged again, once, until ``expires_at`` (RFC 3339).
 
         Raises:
-            UsageError: ``by`` is no person, or is the proposer; the reason is empty; the run was not blocked.
+            UsageError: ``by`` is no operator, approver or admin in person, or proposed it or its plan; this credential does not
+                vouch for them (Z1); the reason is empty; the run was not blocked.
             NotFound: no such run.
         """
-        tenant_id = self._tenant(by.tenant_id if isinstance(by, Principal) else None)
+        tenant_id, by = self._who(None, by)
         return self._acts.authorise_retry(tenant_id, validation_run_id, by, reason, expires_at)
 
     def erase_content(
@@ -292,11 +332,51 @@ class Weighbridge:
         still verifies, replay says what is gone, and nothing puts it back.
 
         Raises:
-            UsageError: ``by`` is no person; the reason or the list is empty.
+            UsageError: ``by`` is no person, or this credential does not vouch for them (Z1); the reason or the list is empty.
             NotFound: one of the hashes is unknown; nothing was erased.
             Refusal: it could not be recorded, and nothing was erased.
         """
-        return self._acts.erase_content(self._tenant(tenant_id), tuple(content_hashes), by, reason)
+        tenant, by = self._who(tenant_id, by)
+        return self._acts.erase_content(tenant, tuple(content_hashes), by, reason)
+
+    def capture_outcome(self, outcome: Any, *, by: Principal, tenant_id: str | None = None) -> Captured:
+        """Record what became of an opportunity, or of a plan; the latter is captured by itself (O1 to O4).
+
+        ``outcome`` is a JSON object or one of `weighbridge.domain.outcome`. The same again answers with the first id. Nothing
+        that decides reads it.
+
+        Raises:
+            ContextError: it lacks what it is joined by, or holds what it cannot.
+            NotFound: the event that it reports is not on record.
+            UsageError: this credential does not vouch for ``by`` (Z1).
+            Refusal: it could not be recorded; say it again.
+        """
+        from weighbridge.domain.outcome import parse_outcome  # noqa: PLC0415 - not on the hot path
+
+        tenant, by = self._who(tenant_id, by)
+        stated = parse_outcome(outcome) if isinstance(outcome, Mapping) else outcome
+        return self._outcomes.capture(tenant, stated, by=Actor(id=by.id, role=by.role))
+
+    @functools.cached_property
+    def _outcomes(self) -> Capture:
+        from weighbridge.outcomes.capture import Capture, Setting  # noqa: PLC0415 - only where there are plans
+
+        def setting_of(tenant_id: str) -> Setting:
+            engine = self._engine(tenant_id)
+            return Setting(engine.key, engine.version, engine.policy.policy_version)
+
+        around = self._surroundings
+        return Capture(self._recorder.record_many, setting_of, clock_ms=around.clock_ms, new_id=around.new_id)
+
+    def _capture_what_follows(self, submission: Submission, committed: Committed) -> None:
+        """Capture the outcomes of what was just recorded (O2). One that gets lost, in a crash say, the sweep finds."""
+        if submission.plan is None:
+            return
+        actor = submission.common["actor"]
+        by = Actor(id=actor["id"], role=Role(actor["role"]))
+        for answer in self._outcomes.capture_events(submission.tenant_id, committed.body, by=by):
+            if isinstance(answer, WeighbridgeError):
+                _log.warning("an outcome was not captured (%s); `weighbridge outcomes sweep` captures it", answer)
 
     def why(self, identity: str, tenant_id: str | None = None) -> Story:
         """Return the whole story of a plan, step, account, run or operation id (L4).
@@ -333,12 +413,28 @@ class Weighbridge:
 
         return replay(self._reader, self._gateway, self._tenant(tenant_id), identity)
 
+    def _plan_parts(self) -> PlanParts:
+        from weighbridge.orchestrator.advancing import Orchestrator  # noqa: PLC0415 - only where there are plans
+        from weighbridge.orchestrator.alone import Alone  # noqa: PLC0415
+        from weighbridge.plan_acts import PlanActs  # noqa: PLC0415
+        from weighbridge.plan_book import PlanBook  # noqa: PLC0415
+
+        recorder, principal, around = self._recorder, self._principal, self._surroundings
+        book = PlanBook(self._reader, self._engine, self._facts, around)
+        orchestrator = Orchestrator(
+            recorder=recorder,
+            book=book,
+            operations=self._operations,
+            principal=principal,
+            alone=Alone(self._worker_lock),
+        )
+        return PlanParts(book, PlanActs(recorder, book, self._executor, principal, around), orchestrator)
+
     def _register(
         self,
         facts: OperationFacts,
         function: Callable[_P, _Value],
-        reserves: Reserves | None,
-        consumed: Consumed[Any] | None,
+        hooks: Hooks,
     ) -> Governed[_P, _Value]:
         declared = self._declared.get(facts.name)
         if declared is not None and declared != facts:
@@ -347,7 +443,7 @@ class Weighbridge:
                 "one place says what it is: make them agree, or leave it out of the policy"
             )
             raise UsageError(message)
-        return self._operations.register(facts, function, reserves=reserves, consumed=consumed)
+        return self._operations.register(facts, function, hooks)
 
     def _tenant(self, tenant_id: str | None) -> str:
         """L5: whoever came with a credential for one tenant reads no other."""

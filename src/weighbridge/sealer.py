@@ -7,14 +7,20 @@ refused with :class:`SealRefused`, because a seal over it would make it look rig
 
 A sealer that dies between two witnesses leaves one of them ahead; the next one brings the others up before it seals. One that
 dies before any witness took the seal has sealed nothing. Two at a time would fork the log: whoever calls this holds the store's
-advisory lock (``storage.locking``), and a witness never overwrites.
+advisory lock (``storage.locking``), which is asked after right before publishing, and a witness never overwrites.
 
-What it cannot see: that every witness was put back together with the store. Two witnesses in two hands are the answer.
+What it keeps between two seals is, for each ledger, the peaks of its tree and the hash of its last record. So it
+reads the heads of all ledgers at once, and of those that grew what is new, and nothing twice: the hash of the last record commits
+to all before it. Whoever asks in between what is pending has it read by then, and the seal itself has little left to do.
+
+What it cannot see: that every witness was put back together with the store. Two witnesses in two hands are the answer, or a
+cosigner, which keeps nothing but refuses whatever does not continue what it saw last.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
@@ -22,11 +28,14 @@ import msgspec
 from weighbridge.domain.instant import format_instant
 from weighbridge.errors import LedgerCorrupt, UsageError
 from weighbridge.ledger import chain
-from weighbridge.ledger.checkpoint import Checkpoint, TenantHead, open_checkpoint, seal_ledgers
-from weighbridge.ledger.merkle import Frontier
+from weighbridge.ledger.archive import is_stub
+from weighbridge.ledger.checkpoint import Checkpoint, TenantHead, leaf_of, open_checkpoint, seal_ledgers
+from weighbridge.ledger.merkle import Frontier, consistency_proof
 from weighbridge.ledger.note import SignatureCheck, Signer, VerifierKey
-from weighbridge.storage.reading import LedgerReader
-from weighbridge.witnesses.interface import Witness, WitnessConflict
+from weighbridge.ledger.submission import Head
+from weighbridge.storage.locking import StillHeld
+from weighbridge.storage.reading import LedgerReader, Span, StoredRecord
+from weighbridge.witnesses.interface import Cosigner, Witness, WitnessConflict
 
 PAUSE_S = 1.0  # between two looks at the store
 
@@ -69,6 +78,9 @@ class Sealer:
     """Seals one store to its witnesses. Not safe to share between threads; hold the store's lock while you have it.
 
     ``keys`` are all public keys that ever signed this log, the retired ones included; ``signers`` those that sign now.
+    ``still_alone`` raises where the store's lock was lost. ``cosigners`` cosign every seal once it is published, and ``cosigned``
+    is told its number and the note with all their signatures. One that could not be asked is asked again by the next sealer,
+    and one that saw a later seal refuses: then nothing is sealed on.
     """
 
     def __init__(
@@ -80,12 +92,18 @@ class Sealer:
         keys: Sequence[VerifierKey],
         check: SignatureCheck,
         clock_ms: Callable[[], int],
+        still_alone: StillHeld = lambda: None,
+        cosigners: Sequence[Cosigner] = (),
+        cosigned: Callable[[int, str], None] = lambda _number, _note: None,
     ) -> None:
         if not witnesses:
             raise UsageError("name at least one witness; a seal that stays with the store proves nothing")
         self._reader, self._witnesses = reader, tuple(witnesses)
         self._signers, self._keys, self._check, self._clock_ms = tuple(signers), tuple(keys), check, clock_ms
-        self._ledgers: dict[str, Standing] = {}
+        self._still_alone, self._cosigners, self._cosigned = still_alone, tuple(cosigners), cosigned
+        self._seals: list[bytes] = []  # the leaves of the log, read where a cosigner is to be shown its growth
+        self._ledgers: dict[str, Standing] = {}  # as they were sealed
+        self._read: dict[str, Standing] = {}  # as far as they were read and verified since
         self._log: Frontier | None = None  # None: the witnesses must be read before anything is sealed
 
     def resume(self, *, begin: bool = False) -> Checkpoint | None:
@@ -99,13 +117,14 @@ class Sealer:
             SealRefused: the store is behind or different from the last seal.
             WitnessConflict: the witnesses disagree.
             WitnessError: one cannot be reached.
+            LockLost: another process may be sealing.
             NoteError, CheckpointError: the last checkpoint is not of this log, or is damaged.
         """
         self._log = None
         number, document = self._last()
         self._require_intent(number, begin=begin)
         if number == 0:
-            self._ledgers, self._log = {}, Frontier()
+            self._ledgers, self._read, self._log, self._seals = {}, {}, Frontier(), []
             return None
         checkpoint, opened = open_checkpoint(document.splitlines(keepends=True), self._keys, self._check)
         if opened.seal.number != number:
@@ -115,15 +134,22 @@ class Sealer:
                 f"the last seal is of `{opened.origin}`; the keys here sign as `{self._signers[0].key.name}`"
             )
         self._catch_up(number)
+        self._seals = [leaf_of(self._witnesses[0].read(each)) for each in range(1, number)] if self._cosigners else []
+        self._cosign(checkpoint)
         with self._reader.snapshot() as moment:
-            self._ledgers = {head.tenant_id: self._as_sealed(moment, head) for head in checkpoint.heads}
+            self._ledgers = self._read = _as_sealed(moment, checkpoint.heads)
         self._log = opened.log
         return checkpoint
 
     def pending(self) -> int:
-        """Return how many records no seal covers yet."""
-        sealed = sum(standing.tree.size for standing in self._ledgers.values())
-        return sum(self._reader.head(tenant).seq for tenant in self._reader.tenants()) - sealed
+        """Read what is new, and return how many records no seal covers yet.
+
+        Raises:
+            SealRefused: what was read or sealed before is not there any more, or what is new does not verify.
+        """
+        with self._reader.snapshot() as moment:
+            self._read = _grown(moment, self._read)
+        return _records(self._read) - _records(self._ledgers)
 
     def seal(self) -> Checkpoint | None:
         """Seal what is there now and publish it to every witness; None where nothing is new since the last seal.
@@ -137,9 +163,7 @@ class Sealer:
             self.resume()
         log, self._log = self._log or Frontier(), None
         with self._reader.snapshot() as moment:
-            tenants = sorted({*self._ledgers, *moment.tenants()})
-            now = {tenant: self._grown(moment, tenant) for tenant in tenants}
-        ledgers = {tenant: standing for tenant, standing in now.items() if standing.tree.size}
+            ledgers = self._read = _grown(moment, self._read)
         if log.size and ledgers == self._ledgers:
             self._log = log
             return None
@@ -147,10 +171,21 @@ class Sealer:
         sealed_at = format_instant(self._clock_ms())
         checkpoint = seal_ledgers(trees, log, sealed_at=sealed_at, signers=self._signers)
         document = b"".join(checkpoint.lines())
+        self._still_alone()
         for witness in self._witnesses:
             witness.publish(checkpoint.signed.seal.number, document)
+        self._cosign(checkpoint)
         self._ledgers, self._log = ledgers, checkpoint.signed.log
         return checkpoint
+
+    def _cosign(self, checkpoint: Checkpoint) -> None:
+        """Have the last published seal cosigned; again where it was already, which changes nothing."""
+        if not self._cosigners:
+            return
+        note, number = checkpoint.signed.note, checkpoint.signed.seal.number
+        self._seals.append(checkpoint.signed.seal.leaf)
+        lines = [cosigner.cosign(note, number, partial(consistency_proof, self._seals)) for cosigner in self._cosigners]
+        self._cosigned(number, note + "".join(lines))
 
     def _last(self) -> tuple[int, bytes]:
         """Return number and document of the newest seal that any witness holds; 0 where none holds any."""
@@ -176,14 +211,16 @@ class Sealer:
             if not lacking and wanted != number:
                 continue  # a seal contains all before it: who agrees on the last agrees on those
             document = having[0].read(wanted)
+            self._still_alone()
             for witness in (*having[1:], *lacking):
                 witness.publish(wanted, document)
 
-    def _as_sealed(self, moment: LedgerReader, head: TenantHead) -> Standing:
-        """Return where a ledger stood when it was sealed, computed from the store."""
-        standing = self._extended(
-            moment, head.tenant_id, Standing(Frontier(), chain.genesis(head.tenant_id)), head.size
-        )
+
+def _as_sealed(moment: LedgerReader, heads: Sequence[TenantHead]) -> dict[str, Standing]:
+    """Return where ledgers stood when they were sealed, computed from the store."""
+    found = _extended(moment, {head.tenant_id: (1, head.size) for head in heads}, {})
+    for head in heads:
+        standing = found.setdefault(head.tenant_id, _beginning(head.tenant_id))
         size = standing.tree.size
         if size < head.size:
             raise SealRefused(
@@ -195,33 +232,74 @@ class Sealer:
                 f"not sealed: the first {size} records of tenant `{head.tenant_id}` are not those of the last seal; the chain "
                 "was computed anew, or this is another store"
             )
-        return standing
+    return found
 
-    def _grown(self, moment: LedgerReader, tenant_id: str) -> Standing:
-        """Return where a ledger stands now, which must begin with where it stood."""
-        before = self._ledgers.get(tenant_id, Standing(Frontier(), chain.genesis(tenant_id)))
-        size, head = before.tree.size, moment.head(tenant_id)
-        if (head.seq, head.hash) == (size, before.hash):
-            return before
-        last = moment.record(tenant_id, size) if size else None
-        if head.seq < size or (size and (last is None or last.hash != before.hash)):
-            raise SealRefused(
-                f"not sealed: tenant `{tenant_id}` no longer has the record {size} that was sealed last; the store was put "
-                "back, cut or rewritten while it was sealed"
-            )
-        return self._extended(moment, tenant_id, before, head.seq)
 
-    @staticmethod
-    def _extended(moment: LedgerReader, tenant_id: str, standing: Standing, last_seq: int) -> Standing:
-        """Return ``standing`` with the records after it up to ``last_seq``, each linked to the one before."""
-        previous, leaves = (standing.tree.size, standing.hash), []
-        for stored in moment.records(tenant_id, previous[0] + 1, last_seq):
-            fault = chain.check_link(previous, stored.seq, stored.leaf_hash, stored.hash, stored.body)
-            if fault is not None:
-                raise SealRefused(f"not sealed: tenant `{tenant_id}` does not verify: {fault.message}")
-            previous = (stored.seq, stored.hash)
-            leaves.append(stored.leaf_hash)
-        return Standing(standing.tree.extended(leaves), previous[1])
+def _grown(moment: LedgerReader, before: Mapping[str, Standing]) -> dict[str, Standing]:
+    """Return where ledgers stand now, each of which must begin with where it stood ``before``."""
+    heads, now = moment.heads(), dict(before)
+    grew: dict[str, Span] = {}
+    for tenant_id in sorted({*before, *heads}):
+        standing, head = before.get(tenant_id), heads.get(tenant_id)
+        size, hash_ = (0, b"") if standing is None else (standing.tree.size, standing.hash)
+        if head is not None and head.seq > size:
+            grew[tenant_id] = (size + 1, head.seq)
+        elif size and (head is None or (head.seq, head.hash) != (size, hash_)):
+            raise _put_back(tenant_id, size)
+    now.update(_extended(moment, grew, before))
+    for tenant_id in grew:
+        _require_head(tenant_id, now.get(tenant_id), heads[tenant_id])
+    return now
+
+
+def _extended(moment: LedgerReader, spans: Mapping[str, Span], before: Mapping[str, Standing]) -> dict[str, Standing]:
+    """Return where ledgers stand after the records in ``spans``, each linked to the one before it."""
+    found: dict[str, Standing] = {}
+    for tenant_id, records in moment.records_of(spans):
+        standing = found.get(tenant_id) or before.get(tenant_id) or _beginning(tenant_id)
+        found[tenant_id] = _linked(tenant_id, standing, records)
+    return found
+
+
+def _linked(tenant_id: str, standing: Standing, records: Sequence[StoredRecord]) -> Standing:
+    """Return where a ledger stands after these records."""
+    size = seq = standing.tree.size
+    hash_, leaves = standing.hash, []
+    for stored in records:
+        body = None if is_stub(stored.body) else stored.body  # of what was archived, the leaf hash is sealed
+        fault = chain.check_link((seq, hash_), stored.seq, stored.leaf_hash, stored.hash, body)
+        if fault is not None:
+            if size and stored.seq == size + 1 and body is not None and chain.leaf_hash(body) == stored.leaf_hash:
+                raise _put_back(tenant_id, size)
+            raise SealRefused(f"not sealed: tenant `{tenant_id}` does not verify: {fault.message}")
+        seq, leaf, hash_, _ = stored
+        leaves.append(leaf)
+    return Standing(standing.tree.extended(leaves), hash_)
+
+
+def _require_head(tenant_id: str, standing: Standing | None, head: Head) -> None:
+    """Require that the records lead to where the store says that the ledger ends."""
+    size, hash_ = (0, b"") if standing is None else (standing.tree.size, standing.hash)
+    if (size, hash_) != (head.seq, head.hash):
+        raise SealRefused(
+            f"not sealed: tenant `{tenant_id}` does not verify: its head says that it ends with record {head.seq}, its records "
+            f"end with {size}" + (" and another hash" if size == head.seq else "")
+        )
+
+
+def _records(ledgers: Mapping[str, Standing]) -> int:
+    return sum(standing.tree.size for standing in ledgers.values())
+
+
+def _beginning(tenant_id: str) -> Standing:
+    return Standing(Frontier(), chain.genesis(tenant_id))
+
+
+def _put_back(tenant_id: str, size: int) -> SealRefused:
+    return SealRefused(
+        f"not sealed: tenant `{tenant_id}` no longer has the record {size} that was read last; the store was put "
+        "back, cut or rewritten while it was sealed"
+    )
 
 
 def keep_sealing(

@@ -17,10 +17,14 @@ from weighbridge.domain.decision import (
     Finding,
     GateDecision,
     OperationDecision,
+    ReadBackFailed,
     ValidatorResult,
+    WriteNotStored,
+    WriteUnconfirmed,
 )
 from weighbridge.domain.verdict import Verdict
 from weighbridge.errors import UsageError
+from weighbridge.read_back import Ending
 from weighbridge.validators import explain as validator_sentences
 
 MEMORY = ":memory:"
@@ -76,6 +80,20 @@ def blocked(decision: OperationDecision, store: str | None = None, hint: str = "
     budget = decision.budget
     said = budget_sentences.explain(budget) if budget is not None and budget.verdict is Verdict.BLOCK else []
     return Blocked(decision, said[0] if said else "", hint + _where(decision, store))
+
+
+def unconfirmed(
+    decision: OperationDecision, ending: Ending, value: object, store: str | None = None
+) -> WriteUnconfirmed:
+    """Return the exception for a call that returned and that its read-back does not confirm. It names fields, no values (L6)."""
+    again = f"it is not run again, and what it reserved stays spent; {_where(decision, store)}"
+    if ending.differs:
+        fields = ", ".join(f"`{name}`" for name in ending.differs)
+        said = f"was called, and the target stores something else than was asked: {fields}; {again}"
+        return WriteNotStored(decision, said, ending.differs, value)
+    why = f" ({ending.error})" if ending.error else ""
+    said = f"was called and returned, and its read-back failed{why}: it may be stored or not, so look at the target; {again}"
+    return ReadBackFailed(decision, said, value=value)
 
 
 def _where(decision: OperationDecision, store: str | None) -> str:

@@ -195,9 +195,10 @@ class _Check:
 
     @staticmethod
     def _check_budget(tally: Tally, decoded: record.Record) -> Fault | None:
-        if all(event["type"] not in _OF_BUDGETS for event in decoded.events):
-            return None
         try:
+            if all(event["type"] not in _OF_BUDGETS for event in decoded.events):
+                tally.seen(decoded.common)
+                return None
             wrong = tally.add(record.events(decoded))
         except Exception as error:  # noqa: BLE001 - as above
             return Fault(decoded.seq, "record", f"record {decoded.seq} lacks what its events need ({error!r})")

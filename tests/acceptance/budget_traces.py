@@ -6,7 +6,8 @@ window, unit, tier, limit. A tool is declared CHEAP; the host raises the cost cl
 
 Every trace is judged four times: in order with all caps; from many threads and processes with one cap at a time, where the
 number that is allowed does not depend on the order; and, in order and from threads, by processes that are killed again and
-again, with every call that was not answered asked again under its id.
+again, with every call that was not answered asked again under its id. All of it on SQLite; on PostgreSQL in order with all caps,
+and from four processes with one cap.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from typing import Any, Self
 
 from tests.acceptance.budget_traces_caller import ALLOWED, Asked, ask, open_for_replay
 from tests.acceptance.framework import Document, Row, Score, find, folders_with, read_json, read_lines, read_text
+from tests.server import shared
 from weighbridge.domain.caps import Cap, counter_name
 from weighbridge.errors import PolicyError
 from weighbridge.ledger.record import events
@@ -55,22 +57,31 @@ Answers = dict[str, str]
 
 @dataclass(frozen=True)
 class Way:
-    """How calls are asked: from how many processes, and threads in each; how often the process is killed."""
+    """How calls are asked: from how many processes, and threads in each; how often the process is killed; and of what store."""
 
     threads: int = 1
     processes: int = 1
     kills: int = 0
+    postgres: bool = False
+
+    @property
+    def in_order(self) -> bool:
+        """Return whether calls are asked one after the other, by one that is not killed."""
+        return (self.threads, self.processes, self.kills) == (1, 1, 0)
 
     def __str__(self) -> str:
         words = [f"{self.threads} threads" if self.threads > 1 else "", f"{self.processes} processes"]
-        words += [f"{self.kills} kills" if self.kills else ""]
-        return ", ".join(word for word in words if word and word != "1 processes") or "in order"
+        words += [f"{self.kills} kills" if self.kills else "", "in order" if self.in_order else ""]
+        words += ["PostgreSQL" if self.postgres else ""]
+        return ", ".join(word for word in words if word and word != "1 processes")
 
 
 QUICK = (Way(threads=8), Way(threads=16), Way(threads=64), Way(processes=4))
 """One of these for each cap, in turn; `test_budget_traces` asks in every way for every cap, as a soak test."""
 KILLED_IN_ORDER = Way(kills=4)
 KILLED_THREADS = Way(threads=8, kills=3)
+POSTGRES_IN_ORDER = Way(postgres=True)
+POSTGRES_PROCESSES = Way(processes=4, threads=4, postgres=True)
 
 
 @dataclass(frozen=True)
@@ -215,11 +226,13 @@ def run(folder: Path) -> list[Row]:
         return score.rows()
     whole_trace(trace, score, Way())
     whole_trace(trace, score, KILLED_IN_ORDER)
+    whole_trace(trace, score, POSTGRES_IN_ORDER)
     singles = list(trace.counts["single_cap_allowed_any_order"])
     for number, cap_id in enumerate(singles):
         one_cap(trace, score, cap_id, QUICK[number % len(QUICK)])
     if singles:
         one_cap(trace, score, singles[0], KILLED_THREADS)
+        one_cap(trace, score, singles[-1], POSTGRES_PROCESSES)
     return score.rows()
 
 
@@ -229,11 +242,11 @@ def _expectation(published: str) -> str:
 
 def whole_trace(trace: Trace, score: Score, way: Way) -> None:
     """Score a replay in order with all caps: every decision, the file they make, the sums and the final counters."""
-    with _store() as store:
+    with _store(way) as store:
         answers = replayed(trace.policy(), store, trace.requests(), way)
         found = [_in_published_order(trace, answers.get(f"call-{number}", "")) for number in range(len(trace.calls))]
         when = f"{trace.name}, {way}"
-        rule = "every decision" if way == Way() else "every decision, killed and asked again"
+        rule = f"every decision{', killed and asked again' if way.kills else ''}{_where(way)}"
         for number, (expected, said) in enumerate(zip(trace.decisions, found, strict=True)):
             score.judged(rule, _expectation(expected), f"{when}/{number}", right=said == expected)
         for name, right in _sums(trace, found).items():
@@ -264,12 +277,12 @@ def one_cap(trace: Trace, score: Score, cap_id: str, way: Way) -> None:
     """Score a shuffled replay with one cap alone: the number allowed and every counter are the same in any order (B5)."""
     requests = trace.requests()
     random.Random(f"{trace.name} {cap_id} {way}").shuffle(requests)
-    with _store() as store:
+    with _store(way) as store:
         answers = replayed(trace.policy(cap_id), store, requests, way)
         when = f"{trace.name}, {cap_id}, {way}"
         counted = sum(text == ALLOWED for text in answers.values())
         right = counted == trace.counts["single_cap_allowed_any_order"][cap_id] and len(answers) == len(requests)
-        rule = "one cap at a time, killed and asked again" if way.kills else "one cap at a time, from many callers"
+        rule = f"one cap at a time, {'killed and asked again' if way.kills else 'from many callers'}{_where(way)}"
         score.judged(rule, "ALLOW", f"{when}: {counted}", right=right)
         _score_store(
             score,
@@ -289,7 +302,7 @@ def _in_published_order(trace: Trace, said: str) -> str:
 
 
 def _score_store(
-    score: Score, when: str, store: Path, *, policy: Document, expected: Mapping[tuple[str, str], int], calls: int
+    score: Score, when: str, store: str, *, policy: Document, expected: Mapping[tuple[str, str], int], calls: int
 ) -> None:
     """Score what the store holds afterwards: the counters, twice, the ledger, and one record for each call."""
     with open_for_replay(policy, store) as wb:
@@ -324,17 +337,28 @@ def _nonzero(counters: Mapping[tuple[str, str], int]) -> dict[tuple[str, str], i
     return {key: value for key, value in counters.items() if value}
 
 
+def _where(way: Way) -> str:
+    return ", on PostgreSQL" if way.postgres else ""
+
+
 @contextlib.contextmanager
-def _store() -> Iterator[Path]:
+def _store(way: Way) -> Iterator[str]:
+    if way.postgres:
+        database = shared().database("evaluation")
+        try:
+            yield database.url()
+        finally:
+            database.drop()
+        return
     with tempfile.TemporaryDirectory(prefix="budget-traces-", dir=_STORES) as folder:
-        yield Path(folder) / "ledger.db"
+        yield str(Path(folder) / "ledger.db")
 
 
-def replayed(policy: Document, store: Path, requests: Sequence[Asked], way: Way) -> Answers:
+def replayed(policy: Document, store: str, requests: Sequence[Asked], way: Way) -> Answers:
     """Return the answer to every request, asked in one of the ways."""
     if way.kills:
         return killed(policy, store, requests, way)
-    batch = _IN_ORDER_BATCH if way == Way() else _SHUFFLED_BATCH
+    batch = _IN_ORDER_BATCH if way.in_order else _SHUFFLED_BATCH
     if way.processes > 1:
         with contextlib.ExitStack() as stack:
             shares = [requests[first :: way.processes] for first in range(way.processes)]
@@ -350,7 +374,7 @@ def replayed(policy: Document, store: Path, requests: Sequence[Asked], way: Way)
     return answers
 
 
-def killed(policy: Document, store: Path, requests: Sequence[Asked], way: Way) -> Answers:
+def killed(policy: Document, store: str, requests: Sequence[Asked], way: Way) -> Answers:
     """Return the answer to every request, from processes of which all but the last are killed with SIGKILL on the way.
 
     Each asks for everything that none before it was answered, and for some that were: an id that was answered otherwise
@@ -379,7 +403,7 @@ class Caller:
     """A process that asks. It starts to when told by :meth:`go`; leaving the context ends it."""
 
     policy: Document
-    store: Path
+    store: str
     requests: Sequence[Asked]
     way: Way
     batch: int
@@ -390,7 +414,7 @@ class Caller:
         """Start the process and wait until it has opened the store."""
         job = {
             "policy": self.policy,
-            "store": str(self.store),
+            "store": self.store,
             "requests": list(self.requests),
             "threads": self.way.threads,
             "batch": self.batch,

@@ -15,10 +15,18 @@ from tests.acceptance.budget_traces import Trace, Way
 from tests.acceptance.framework import Row, Score, data_root, rows_or_skip
 
 LONG = pytest.mark.skipif(not os.environ.get("WEIGHBRIDGE_SOAK"), reason="minutes; set WEIGHBRIDGE_SOAK=1")
-WAYS = (Way(threads=8), Way(threads=16), Way(threads=64), Way(processes=4), Way(processes=4, threads=4))
+WAYS = (
+    *(Way(threads=8), Way(threads=16), Way(threads=64), Way(processes=4), Way(processes=4, threads=4)),
+    *(Way(threads=64, postgres=True), Way(processes=4, postgres=True), Way(processes=4, threads=8, postgres=True)),
+)
 
 IN_ORDER = ["every decision", "sums and decision file"]
-IN_ANY_ORDER = ["one cap at a time, from many callers", "one cap at a time, killed and asked again"]
+IN_ANY_ORDER = [
+    "one cap at a time, from many callers",
+    "one cap at a time, killed and asked again",
+    "one cap at a time, from many callers, on PostgreSQL",
+]
+DECISIONS = ["every decision", "every decision, killed and asked again", "every decision, on PostgreSQL"]
 STORE = ["final counters", "counters are what the ledger adds up to", "the ledger verifies, one record a call"]
 
 
@@ -29,7 +37,7 @@ def rows() -> dict[tuple[str, str], Row]:
 
 @pytest.mark.acceptance
 @pytest.mark.parametrize("expected", ["ALLOW", "BLOCK"])
-@pytest.mark.parametrize("rule", ["every decision", "every decision, killed and asked again"])
+@pytest.mark.parametrize("rule", DECISIONS)
 def test_every_decision_is_the_published_one(rows, rule, expected):
     """B3, B4: every call that fits every cap is allowed; every other names each cap it would exceed. B6: also after kills."""
     row = rows[rule, expected]
@@ -42,7 +50,7 @@ def test_every_decision_is_the_published_one(rows, rule, expected):
 def test_the_decision_file_and_the_sums_are_the_published_ones(rows):
     """B2: money adds up to the last pico-dollar, and the file of decisions has the published hash."""
     row = rows["sums and decision file", "ALLOW"]
-    assert row.right >= 6 * 2  # calls, allowed, denied, by cap, cost, hash; once in order, once through kills
+    assert row.right >= 6 * 3  # calls, allowed, denied, by cap, cost, hash; in order, through kills, and on PostgreSQL
     assert not row.wrong, row.wrong_cases
 
 
@@ -84,12 +92,13 @@ def test_every_cap_alone_from_every_number_of_callers(folder, way):
 @pytest.mark.soak
 @LONG
 @pytest.mark.parametrize("folder", soak_traces())
-def test_killed_forty_times(folder):
+@pytest.mark.parametrize("postgres", [False, True], ids=["sqlite", "postgres"])
+def test_killed_forty_times(folder, postgres):
     """B5, B6, G2: killed forty times in order, and thirty times under eight threads."""
     trace, score = Trace.read(folder), Score("soak")
-    budget_traces.whole_trace(trace, score, Way(kills=40))
+    budget_traces.whole_trace(trace, score, Way(kills=40, postgres=postgres))
     for cap_id in trace.counts["single_cap_allowed_any_order"]:
-        budget_traces.one_cap(trace, score, cap_id, Way(threads=8, kills=30))
+        budget_traces.one_cap(trace, score, cap_id, Way(threads=8, kills=30, postgres=postgres))
     assert wrong(score) == []
 
 
@@ -182,7 +191,7 @@ def test_a_trace_of_another_shape_is_found_and_judged(made_up):
     rows = budget_traces.run(made_up)
     assert {row.rule for row in rows} == {
         *IN_ORDER,
-        "every decision, killed and asked again",
+        *DECISIONS,
         *IN_ANY_ORDER,
         *STORE,
     }

@@ -34,10 +34,15 @@ GROUPS = {
     "tokencap": ("tests.bench.tokencap_peer", (DISK, FIXED)),
     "race": ("tests.bench.cap_race", (DISK,)),
     "growth": ("tests.bench.growth", (FIXED, MEMORY)),
+    "seal": ("tests.bench.sealing", (FIXED, DISK)),
+    "verify": ("tests.bench.verifying", (MEMORY,)),
+    "plans": ("tests.bench.plans", (FIXED, MEMORY)),
     "import": ("tests.bench.imports", (DISK,)),
     "reserve-growth": ("tests.bench.reserve_growth", (FIXED,)),
+    "postgres": ("tests.bench.postgres", (FIXED,)),
+    "postgres-growth": ("tests.bench.postgres_growth", (FIXED,)),
 }
-LONG = frozenset({"reserve-growth"})
+LONG = frozenset({"reserve-growth", "postgres-growth"})
 """Groups that take minutes and gigabytes: measured where they are asked for."""
 
 

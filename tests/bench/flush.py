@@ -39,6 +39,11 @@ def places() -> Iterator[dict[str, Place]]:
     with tempfile.TemporaryDirectory(prefix="weighbridge-bench-") as disk:
         memory = _MEMORY if sys.platform == "linux" and os.access(_MEMORY, os.W_OK) else Path(disk)
         with tempfile.TemporaryDirectory(prefix="weighbridge-bench-", dir=memory) as fast:
+            for made in (
+                disk,
+                fast,
+            ):  # a database server runs as somebody else, and has to find the library and its data
+                Path(made).chmod(0o711)
             on_disk = Place(DISK, Path(disk), {})
             library = _compiled(Path(fast)) if memory is _MEMORY else None
             fixed = {"LD_PRELOAD": str(library), "BENCH_FLUSH_US": str(FLUSH_US)}

@@ -32,6 +32,7 @@ from weighbridge.domain.verdict import Verdict
 from weighbridge.ledger.submission import Committed, Submission
 from weighbridge.runtime import Weighbridge
 from weighbridge.storage.sqlite import SqliteStore
+from weighbridge.storage.writing import LedgerWriter
 from weighbridge.testing.submissions import cap, decision, draft, hashed, reservation
 from weighbridge.wiring import open as open_weighbridge
 
@@ -154,7 +155,7 @@ class Submissions:
 
     per_second_max = 30_000  # made before the clock starts; who runs out of them stops early
 
-    def __init__(self, store: SqliteStore, prefix: str = "") -> None:
+    def __init__(self, store: LedgerWriter, prefix: str = "") -> None:
         self._store, self._prefix, self._number = store, prefix, itertools.count()
         scopes: tuple[tuple[str, dict[str, Any]], ...] = (
             ("tenant-day", {}),

@@ -2,13 +2,14 @@
 
 One by one and many together, of tenants with caps and zones of their own, beside a gate or alone, live and with supplied times.
 The model is a plain list of what was reserved and a few lines of arithmetic over it; it knows nothing of counters, cells,
-families or transactions. Memory, SQLite and PostgreSQL are driven side by side and must give the model's answers and the same
-bytes.
+families or transactions. Memory, SQLite and PostgreSQL are driven side by side, the latter two through two stores at once on
+one database, and must give the model's answers and the same bytes.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import random
 import tempfile
 from contextlib import closing
 from pathlib import Path
@@ -310,8 +311,26 @@ def understood(given) -> dict[str, Any]:
     }
 
 
+class InTurns:
+    """Stores on one database, as of several processes: any of them takes the next call."""
+
+    def __init__(self, *stores):
+        self.__dict__.update(stores=stores, chance=random.Random(1))
+
+    def __getattr__(self, name):
+        return getattr(self.chance.choice(self.stores), name)
+
+    def close(self):
+        for store in self.stores:
+            store.close()
+
+
+def in_turns(*stores) -> Any:
+    return InTurns(*stores)
+
+
 class BudgetMachine(RuleBasedStateMachine):
-    """B2 to B9, B11 to B14, G3, G10, L5: two stores and a model of each tenant, through one history."""
+    """B2 to B9, B11 to B14, G3, G10, L5: three stores and a model of each tenant, through one history."""
 
     purpose = "enforcement"
 
@@ -322,10 +341,11 @@ class BudgetMachine(RuleBasedStateMachine):
         entropy = b"\1".__mul__
         self.file = Path(self.folder.name) / "machine.db"
         self.database = shared().database(self.purpose)
+        given: dict[str, Any] = {"purpose": self.purpose, "entropy": entropy}
         self.stores = (
-            MemoryStore(purpose=self.purpose, entropy=entropy),
-            SqliteStore(self.file, purpose=self.purpose, entropy=entropy),
-            self.database.store(purpose=self.purpose, entropy=entropy),
+            MemoryStore(**given),
+            in_turns(SqliteStore(self.file, **given), SqliteStore(self.file, **given)),
+            in_turns(self.database.store(**given), self.database.store(**given, lanes=2)),
         )
         self.models = {tenant: Model(tenant, live=self.purpose == "enforcement") for tenant in TENANTS}
         self.requests: dict[tuple[str, str], dict[str, Any]] = {}

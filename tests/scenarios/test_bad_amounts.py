@@ -14,7 +14,7 @@ from weighbridge.domain.amounts import AMOUNT_MAX
 from weighbridge.domain.decision import Blocked
 from weighbridge.errors import CanonicalError, ContextError, UsageError
 from weighbridge.ledger.record import events
-from weighbridge.operations import scope
+from weighbridge.scopes import scope
 
 HERE = {
     "tenant": "acme",

@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import queue
 import threading
 from collections import Counter
 
 import pytest
 
+from tests.postgres import shared_place
 from tests.samples import CONTEXT, Clock, policy
 from weighbridge.admission import Surroundings
 from weighbridge.domain.decision import Blocked, OperationDecision
 from weighbridge.domain.verdict import Verdict
-from weighbridge.operations import scope
+from weighbridge.scopes import scope
 from weighbridge.wiring import open as open_weighbridge
 
 CAP = 100
@@ -39,7 +41,6 @@ UNTOUCHED = {  # what the counters hold after exactly CAP calls, whatever was re
     'operations 2026-11 any plan=(none) tool="llm.call"': CAP,
 }
 
-stores = pytest.mark.parametrize("store", [":memory:", "ledger.db"])
 soak = pytest.mark.soak
 long = pytest.mark.skipif(not os.environ.get("WEIGHBRIDGE_SOAK"), reason="minutes; set WEIGHBRIDGE_SOAK=1")
 
@@ -48,10 +49,6 @@ def opened(store, caps, clock=None):
     around = Surroundings(clock_ms=clock or Clock(), entropy=os.urandom)
     operations = {"llm.call": {"kind": "action", "action_type": "update", "cost_class": "MEDIUM"}}
     return open_weighbridge(policy(operations=operations, budgets={"caps": caps}), store, surroundings=around)
-
-
-def place(tmp_path, store):
-    return store if store == ":memory:" else tmp_path / store
 
 
 def request(name, **budget):
@@ -123,10 +120,9 @@ def check_refusals(decisions):
             assert (full.usage_before, full.usage_after, full.hard_cap) == (CAP, CAP + 1, CAP)
 
 
-@stores
-def test_sixteen_threads_reserve_exactly_the_cap(tmp_path, store):
+def test_sixteen_threads_reserve_exactly_the_cap(place):
     """B5: of 400 requests under a cap of 100, 100 are reserved, each on top of another usage; B4: refusals cost nothing."""
-    with opened(place(tmp_path, store), CAPS) as wb:
+    with opened(place, CAPS) as wb:
         decisions = asked(wb, "op", 16, 25)
         through = allowed(decisions)
         assert len(through) == CAP
@@ -137,12 +133,11 @@ def test_sixteen_threads_reserve_exactly_the_cap(tmp_path, store):
         assert wb.reader.head("acme").seq == 16 * 25
 
 
-@stores
-def test_sixteen_threads_call_a_function_exactly_as_often_as_the_cap_says(tmp_path, store):
+def test_sixteen_threads_call_a_function_exactly_as_often_as_the_cap_says(place):
     """B5, Z4: what is governed runs 100 times, with the amounts that were reserved, and never for a refusal."""
     here = {name: CONTEXT[name] for name in ("data_sources", "evidence")}
     called, refused = [], []
-    with opened(place(tmp_path, store), CAPS) as wb:
+    with opened(place, CAPS) as wb:
 
         @wb.operation(
             "llm.call", cost="MEDIUM", action="update", reserves=lambda _: {"tokens": TOKENS, "pico_USD": MONEY}
@@ -166,44 +161,48 @@ def test_sixteen_threads_call_a_function_exactly_as_often_as_the_cap_says(tmp_pa
         check_untouched(wb)
 
 
-def in_process(path, prefix, threads, each, answers):
-    with opened(path, CAPS) as wb:
+def in_process(place, clock, work, answers):
+    prefix, threads, each = work
+    with opened(place, CAPS, clock) as wb:
         answers.put([decision.verdict.value for decision in asked(wb, prefix, threads, each)])
 
 
-def in_processes(path, processes, threads, each, prefix):
+def in_processes(place, processes, threads, each, *, prefix, clock=None):
     spawn = multiprocessing.get_context("spawn")
     answers = spawn.Queue()
     started = [
-        spawn.Process(target=in_process, args=(path, f"{prefix}-{number}", threads, each, answers))
+        spawn.Process(target=in_process, args=(place, clock, (f"{prefix}-{number}", threads, each), answers))
         for number in range(processes)
     ]
     for process in started:
         process.start()
-    found = [verdict for _ in started for verdict in answers.get(timeout=60)]
-    for process in started:
-        process.join()
+    try:
+        found = [verdict for _ in started for verdict in answers.get(timeout=60)]
+    except queue.Empty:
+        pytest.fail(f"a process gave no answers; exit codes: {[process.exitcode for process in started]}")
+    finally:
+        for process in started:
+            process.join(60)
     assert len(found) == processes * threads * each
     return Counter(found)
 
 
 @pytest.mark.slow
-def test_four_processes_reserve_exactly_the_cap_and_none_after_a_restart(tmp_path):
-    """B5: 100 over four processes on one file, 0 in a process that starts afterwards, and 100 again on the next day (B9)."""
-    path = tmp_path / "ledger.db"
-    found = in_processes(path, 4, 4, 15, "first")
+@shared_place
+def test_four_processes_reserve_exactly_the_cap_and_none_after_a_restart(place):
+    """B5: 100 over four processes in one place, 0 in a process that starts afterwards, and 100 again on the next day (B9)."""
+    found = in_processes(place, 4, 4, 15, prefix="first")
     assert found == {"ALLOW": CAP, "BLOCK": 4 * 4 * 15 - CAP}
-    assert in_processes(path, 1, 4, 5, "restarted") == {"BLOCK": 20}
-    with opened(path, CAPS) as wb:
+    assert in_processes(place, 1, 4, 5, prefix="restarted") == {"BLOCK": 20}
+    with opened(place, CAPS) as wb:
         check_untouched(wb)
-    with opened(path, CAPS, Clock(Clock().now_ms + DAY_MS)) as wb:
+    with opened(place, CAPS, Clock(Clock().now_ms + DAY_MS)) as wb:
         assert len(allowed(asked(wb, "tomorrow", 8, 15))) == CAP
         assert counters(wb)["operations 2026-11 any"] == 2 * CAP
         assert wb.verify("acme").ok
 
 
-@stores
-def test_the_same_ids_from_every_thread_are_charged_once(tmp_path, store):
+def test_the_same_ids_from_every_thread_are_charged_once(place):
     """B6: sixteen threads race for each of the same ids; every caller of one hears the same, and it is charged once."""
     answers: list[tuple[str, Verdict, int]] = []
 
@@ -213,7 +212,7 @@ def test_the_same_ids_from_every_thread_are_charged_once(tmp_path, store):
             decision = wb.reserve(request(name))
             answers.append((name, decision.verdict, decision.record.seq))
 
-    with opened(place(tmp_path, store), CAPS) as wb:
+    with opened(place, CAPS) as wb:
         race(16, work)
         assert len(set(answers)) == 120
         assert sum(verdict is Verdict.ALLOW for _, verdict, _ in set(answers)) == CAP
@@ -221,15 +220,14 @@ def test_the_same_ids_from_every_thread_are_charged_once(tmp_path, store):
         check_untouched(wb)
 
 
-@stores
-def test_two_caps_fill_at_different_times(tmp_path, store):
+def test_two_caps_fill_at_different_times(place):
     """B3, B4: 30 EXPENSIVE calls at most, 100 in all: both exactly, and the narrow cap keeps no CHEAP call out."""
     caps = [
         {"id": "race", "hard_cap": f"{CAP}/day"},
         {"id": "large", "hard_cap": f"{LARGE_MAX}/day", "cost_classes": ["EXPENSIVE"]},
         {"id": "by-account", "hard_cap": "unlimited operations/day", "scope": {"account": "each"}},
     ]
-    with opened(place(tmp_path, store), caps) as wb:
+    with opened(place, caps) as wb:
         large = []
         race(16, lambda thread: large.extend(asked_in_turn(wb, f"op-{thread}", 25)))
         through = Counter(cost_class for cost_class, verdict in large if verdict is Verdict.ALLOW)
@@ -248,11 +246,10 @@ def asked_in_turn(wb, prefix, each):
         yield cost_class, decision.verdict
 
 
-@stores
-def test_amounts_are_never_shrunk_to_what_is_left(tmp_path, store):
+def test_amounts_are_never_shrunk_to_what_is_left(place):
     """B12: 142 times 7 tokens fit into 1,000; the 6 that are left stay, until somebody asks for 6."""
     caps = [{"id": "tokens", "hard_cap": "1k tokens/day"}, {"id": "calls", "hard_cap": "1k/day"}]
-    with opened(place(tmp_path, store), caps) as wb:
+    with opened(place, caps) as wb:
         assert len(allowed(asked(wb, "op", 16, 11))) == 1_000 // TOKENS
         assert counters(wb) == {"tokens 2026-11-22 any": 994, "operations 2026-11-22 any": 142}
         small = [allowed(asked(wb, f"small-{n}", 8, 2, amounts={"tokens": 6 - n})) for n in (0, 5)]
@@ -260,16 +257,30 @@ def test_amounts_are_never_shrunk_to_what_is_left(tmp_path, store):
         assert wb.verify("acme").ok
 
 
+@pytest.mark.slow
+@shared_place
+@pytest.mark.parametrize("each", [CAP // 4 - 1, CAP // 4, CAP // 4 + 1])
+def test_as_many_as_there_are_or_as_fit(place, each):
+    """B5: of N requests from two processes under a cap of K exactly min(N, K) are reserved, also where N is just about K."""
+    found = in_processes(place, 2, 2, each, prefix="op")
+    assert (found["ALLOW"], found["BLOCK"]) == (min(4 * each, CAP), max(0, 4 * each - CAP))
+    with opened(place, CAPS) as wb:
+        assert counters(wb)["operations 2026-11-22 any"] == min(4 * each, CAP)
+        assert wb.verify("acme").ok
+
+
 @soak
 @long
+@shared_place
 @pytest.mark.parametrize("number", range(10))
-def test_sixty_four_threads_and_eight_processes(tmp_path, number):
+def test_sixty_four_threads_and_eight_processes(place, number):
     """B5: as above, more of both, again and again."""
-    with opened(tmp_path / "threads.db", CAPS) as wb:
+    with opened(place, CAPS) as wb:
         assert len(allowed(asked(wb, "op", 64, 20))) == CAP
         check_untouched(wb)
-    path = tmp_path / "processes.db"
-    assert in_processes(path, 8, 8, 8, f"op-{number}")["ALLOW"] == CAP
-    assert in_processes(path, 2, 4, 8, "restarted") == {"BLOCK": 64}
-    with opened(path, CAPS) as wb:
-        check_untouched(wb)
+    clock = Clock(Clock().now_ms + DAY_MS)
+    assert in_processes(place, 8, 8, 8, prefix=f"op-{number}", clock=clock)["ALLOW"] == CAP
+    assert in_processes(place, 2, 4, 8, prefix="restarted", clock=clock) == {"BLOCK": 64}
+    with opened(place, CAPS, clock) as wb:
+        assert counters(wb)["operations 2026-11 any"] == 2 * CAP
+        assert wb.verify("acme").ok

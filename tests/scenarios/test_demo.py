@@ -16,22 +16,31 @@ def as_printed(words, cwd):
     return Ran(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
+def verified(folder):
+    """Return how many records there are, all of which verify."""
+    ran = shell("ledger", "verify", "--store", "weighbridge-demo.db", cwd=folder)
+    assert ran.code == 0
+    return ran.lines[0]["records"]
+
+
 @pytest.mark.parametrize("store", ["weighbridge-demo.db", "a folder/demo ledger.db"])
 def test_every_command_it_prints_works(tmp_path, store):
     """B10, G7, G8, L3, L4, M4: what was warned of and blocked is explained, and what was used is shown, from one ledger."""
     (tmp_path / "a folder").mkdir()
     told = shell("demo", "--store", store, cwd=tmp_path)
     assert told.code == 0, told.err
-    asked = [shlex.split(line.removeprefix("$ ")) for line in told.out.splitlines() if " --store " in line]
+    asked = [shlex.split(line) for line in told.out.splitlines() if " --store " in line]
     printed = [words[words.index("--store") - 2 :][:2] for words in asked]
-    assert [words[0] for words in printed] == ["why", "why", "why", "why", "budget", "ledger"]
+    assert [words[0] for words in printed] == ["why", "why", "why", "show", "budget", "ledger"]
     explained = [as_printed(words, tmp_path) for words in asked]
     assert [ran.code for ran in explained] == [0] * 6
-    stories = {ran.lines[0]["asked"]: ran.lines[0] for ran in explained[:4]}
-    assert [stories[words[1]]["verdict"] for words in printed[:4]] == ["BLOCK", "WARN", "WARN", "BLOCK"]
-    assert [stories[words[1]]["state"] for words in printed[:4]] == ["BLOCKED", "COMPLETED", "COMPLETED", "BLOCKED"]
-    used = {line["cap"]: (line["usage"], line["hard_cap"]) for line in explained[4].lines}
-    assert used["summaries"] == ("40000000000", "50000000000")
+    stories = [ran.lines[0] for ran in explained[:3]]
+    assert [story["verdict"] for story in stories] == ["WARN", "BLOCK", "BLOCK"]
+    assert [story["state"] for story in stories] == ["COMPLETED", "BLOCKED", None]
+    events = [line["event"]["type"] for line in explained[3].lines if "event" in line]
+    assert (events[0], events[-1]) == ("PLAN_CREATED", "PLAN_COMPLETED")
+    used = {line["scope"].get("plan"): line["usage"] for line in explained[4].lines if line["cap"] == "briefs"}
+    assert sorted(used.values()) == ["20000000000", "20000000000"]
     assert shell("ledger", "verify", "--store", store, cwd=tmp_path).code == 0
     assert {line["outcome"] for line in shell("replay", "--all", "--store", store, cwd=tmp_path).lines} == {"EQUAL"}
 
@@ -39,7 +48,8 @@ def test_every_command_it_prints_works(tmp_path, store):
 def test_it_can_be_run_again_and_adds_to_the_same_ledger(tmp_path):
     """L1: a ledger is added to, never begun anew."""
     first = shell("demo", "--json", cwd=tmp_path)
+    records = verified(tmp_path)
     second = shell("demo", "--json", cwd=tmp_path)
     assert [line["verdict"] for line in second.lines] == [line["verdict"] for line in first.lines]
-    assert shell("why", first.lines[4]["operation_id"], "--store", "weighbridge-demo.db", cwd=tmp_path).code == 0
-    assert shell("ledger", "verify", "--store", "weighbridge-demo.db", cwd=tmp_path).lines[0]["records"] == 32
+    assert shell("why", first.lines[6]["why"], "--store", "weighbridge-demo.db", cwd=tmp_path).code == 0
+    assert verified(tmp_path) == 2 * records

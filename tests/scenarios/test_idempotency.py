@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
+from tests.postgres import shared_place
 from tests.samples import NOW_MS, Clock, blocked_context, cap, context, policy, weighbridge
 from weighbridge.domain.decision import AlreadyExecuted, Blocked, OperationDecision
 from weighbridge.errors import IdempotencyConflict, Refusal
 from weighbridge.ledger.record import events
-from weighbridge.operations import scope
+from weighbridge.scopes import scope
 
 REPOSITORY = Path(__file__).parents[2]
 CALLERS = 16
@@ -47,18 +48,13 @@ def used(wb, counter=DAY):
     return wb.reader.counter("acme", counter).reserved
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def store(request, tmp_path):
-    return ":memory:" if request.param == "memory" else tmp_path / "l.db"
-
-
 ASKED = pytest.mark.parametrize("asked", [call, beside], ids=["alone", "beside a choke point"])
 
 
 @ASKED
-def test_again(store, asked):
+def test_again(place, asked):
     """B6: the same request again returns the first answer, and charges nothing."""
-    with weighbridge(store, policy=rules()) as wb:
+    with weighbridge(place, policy=rules()) as wb:
         first, again = (wb.reserve(asked("op-1")) for _ in range(2))
         assert used(wb) == 1
         assert wb.reader.head("acme").seq == 1
@@ -68,9 +64,9 @@ def test_again(store, asked):
 
 
 @ASKED
-def test_in_one_batch(store, asked):
+def test_in_one_batch(place, asked):
     """B6: the second of two finds the first, before it is committed."""
-    with weighbridge(store, policy=rules()) as wb:
+    with weighbridge(place, policy=rules()) as wb:
         answers = wb.answer_many([asked("op-1"), asked("op-2"), asked("op-1"), asked("op-3"), asked("op-3")])
         assert used(wb) == 2
         assert wb.reader.head("acme").seq == 3
@@ -93,11 +89,12 @@ def _together(work, count=CALLERS):
         thread.join()
 
 
+@shared_place
 @ASKED
-def test_concurrently(tmp_path, asked):
+def test_concurrently(place, asked):
     """B5, B6: sixteen callers, eight ids, a cap of five: five are charged, once each, and everybody hears the same."""
     answers: list[OperationDecision] = []
-    with weighbridge(tmp_path / "l.db", policy=rules("5/day")) as wb:
+    with weighbridge(place, policy=rules("5/day")) as wb:
         _together(lambda number: answers.append(wb.reserve(asked(f"op-{number // 2}"))))
         assert used(wb) == 5
         assert wb.reader.head("acme").seq == 8
@@ -112,7 +109,8 @@ def test_concurrently(tmp_path, asked):
     assert sum(answer.verdict == "ALLOW" for answer in answers) == 10
 
 
-def test_concurrently_with_two_bodies(tmp_path):
+@shared_place
+def test_concurrently_with_two_bodies(place):
     """G3: the first request wins, the other is a conflict for whoever brings it; one charge."""
     outcomes: list[str] = []
 
@@ -122,18 +120,19 @@ def test_concurrently_with_two_bodies(tmp_path):
         except IdempotencyConflict:
             outcomes.append("conflict")
 
-    with weighbridge(tmp_path / "l.db", policy=rules("99/day")) as wb:
+    with weighbridge(place, policy=rules("99/day")) as wb:
         _together(work)
         assert used(wb) == 1
     assert outcomes.count("conflict") == CALLERS // 2
     assert len(set(outcomes)) == 2
 
 
-def test_executed_concurrently(tmp_path):
+@shared_place
+def test_executed_concurrently(place):
     """G10: of many callers with one id, one calls."""
     calls: list[int] = []
     told: list[str] = []
-    with weighbridge(tmp_path / "l.db", policy=rules("99/day")) as wb:
+    with weighbridge(place, policy=rules("99/day")) as wb:
         note = wb.operation("crm.note", cost="CHEAP", action="note")(lambda: calls.append(1))
 
         def work(_):
@@ -156,7 +155,7 @@ import os, signal, sys
 from tests.samples import context, weighbridge
 from tests.scenarios.test_idempotency import HERE, beside, call, rules
 from weighbridge.ledger.record import events
-from weighbridge.operations import scope
+from weighbridge.scopes import scope
 wb = weighbridge(sys.argv[1], policy=rules("9/day"))
 note = wb.operation("crm.note", cost="CHEAP", action="note")(lambda: os.kill(os.getpid(), signal.SIGKILL))
 assert wb.reserve(call("asked")).verdict == wb.reserve(beside("beside")).verdict == "ALLOW"
@@ -165,13 +164,13 @@ with scope(**HERE):
 """
 
 
-def test_after_a_crash(tmp_path):
+@shared_place
+def test_after_a_crash(place):
     """B5, B6, G10: killed with an operation in flight: what was answered is charged once, and nothing runs twice."""
-    path = tmp_path / "l.db"
-    died = subprocess.run([sys.executable, "-c", CRASHES, str(path)], cwd=REPOSITORY, check=False)
+    died = subprocess.run([sys.executable, "-c", CRASHES, str(place)], cwd=REPOSITORY, check=False)
     assert died.returncode == -signal.SIGKILL
     calls: list[int] = []
-    with weighbridge(path, policy=rules("9/day")) as wb:
+    with weighbridge(place, policy=rules("9/day")) as wb:
         assert wb.verify().ok
         assert used(wb) == 3
         assert wb.reserve(call("asked")).replayed
@@ -187,9 +186,9 @@ def test_after_a_crash(tmp_path):
     assert calls == [1]
 
 
-def test_after_a_commit_that_nobody_heard_of(store):
+def test_after_a_commit_that_nobody_heard_of(place):
     """G2, B6: the answer was lost, the reservation was not; asked again, it is found."""
-    with weighbridge(store, policy=rules()) as wb:
+    with weighbridge(place, policy=rules()) as wb:
         writer = wb._recorder._writer
 
         class Lost:
@@ -206,14 +205,15 @@ def test_after_a_commit_that_nobody_heard_of(store):
         assert used(wb) == 2
 
 
+@shared_place
 @ASKED
-def test_after_the_day_is_over(tmp_path, asked):
+def test_after_the_day_is_over(place, asked):
     """B6, B9: the answer and its period are those of the first day; the next day is charged for nothing."""
     clock = Clock()
-    with weighbridge(tmp_path / "l.db", policy=rules("1/day"), clock=clock) as wb:
+    with weighbridge(place, policy=rules("1/day"), clock=clock) as wb:
         first, full = wb.reserve(asked("op-1")), wb.reserve(asked("op-2"))
     clock.now_ms = NOW_MS + DAY_MS
-    with weighbridge(tmp_path / "l.db", policy=rules("1/day"), clock=clock) as wb:
+    with weighbridge(place, policy=rules("1/day"), clock=clock) as wb:
         again, still_full = wb.reserve(asked("op-1")), wb.reserve(asked("op-2"))
         assert used(wb, "operations 2026-11-23 any") == 0
         assert (again.budget, again.evaluation_time) == (first.budget, first.evaluation_time)
@@ -241,9 +241,9 @@ BODIES: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("blocked", [False, True])
 @pytest.mark.parametrize("changed", BODIES, ids=str)
-def test_with_another_body(store, changed, blocked):
+def test_with_another_body(place, changed, blocked):
     """B6, G3: IDEMPOTENCY_CONFLICT, never a new verdict, and nothing is charged; also after a BLOCK."""
-    with weighbridge(store, policy=rules("0/day" if blocked else "9/day")) as wb:
+    with weighbridge(place, policy=rules("0/day" if blocked else "9/day")) as wb:
         first = wb.reserve(call("op-1"))
         before = used(wb)
         with pytest.raises(IdempotencyConflict) as caught:
@@ -256,9 +256,9 @@ def test_with_another_body(store, changed, blocked):
         assert wb.reserve(call("op-1")).budget == first.budget
 
 
-def test_words_that_mean_the_same_are_the_same_body(store):
+def test_words_that_mean_the_same_are_the_same_body(place):
     """G3: neither order nor spelling, nor a clock, nor who is told to pay attention."""
-    with weighbridge(store, policy=rules("9/day")) as wb:
+    with weighbridge(place, policy=rules("9/day")) as wb:
         first = call("op-1", budget={"amounts": {"tokens": 5, "USD": "0.25"}})
         other = {
             "budget": {"amounts": {"pico_USD": "250000000000", "tokens": "5"}, "operation": "crm.note"},
@@ -271,9 +271,9 @@ def test_words_that_mean_the_same_are_the_same_body(store):
 
 
 @ASKED
-def test_after_a_block_it_is_still_a_block(store, asked):
+def test_after_a_block_it_is_still_a_block(place, asked):
     """B6, G3: also when there is room by then, because the answer was given."""
-    with weighbridge(store, policy=rules("1/day", scope={"account": "each"})) as wb:
+    with weighbridge(place, policy=rules("1/day", scope={"account": "each"})) as wb:
         wb.reserve(call("op-1"))
         full = wb.reserve(asked("op-2"))
         assert (full.verdict, full.state) == ("BLOCK", "BLOCKED")
@@ -281,14 +281,14 @@ def test_after_a_block_it_is_still_a_block(store, asked):
         assert wb.reserve(call("op-3", account_id="a-2")).verdict == "ALLOW"
 
 
+@shared_place
 @ASKED
-def test_after_the_policy_has_changed(tmp_path, asked):
+def test_after_the_policy_has_changed(place, asked):
     """B6, G3: the first record fixes the policy, in both directions."""
-    path = tmp_path / "l.db"
-    with weighbridge(path, policy=rules("1/day")) as wb:
+    with weighbridge(place, policy=rules("1/day")) as wb:
         first, full = wb.reserve(asked("op-1")), wb.reserve(asked("op-2"))
     for changed in (rules("0/day"), rules("99/day"), policy(budgets=None)):
-        with weighbridge(path, policy=changed) as wb:
+        with weighbridge(place, policy=changed) as wb:
             again, still_full = wb.reserve(asked("op-1")), wb.reserve(asked("op-2"))
             assert wb.reader.head("acme").seq == 2
             assert used(wb) == 1
@@ -296,21 +296,21 @@ def test_after_the_policy_has_changed(tmp_path, asked):
         assert (still_full.verdict, still_full.budget) == ("BLOCK", full.budget)
 
 
-def test_executed_after_a_block_and_a_change_of_policy(tmp_path):
+@shared_place
+def test_executed_after_a_block_and_a_change_of_policy(place):
     """B6, G10: the executor does not call what was blocked under this id, whatever the caps are now."""
-    path = tmp_path / "l.db"
     calls: list[int] = []
     for hard_cap in ("0/day", "9/day"):
-        with weighbridge(path, policy=rules(hard_cap)) as wb:
+        with weighbridge(place, policy=rules(hard_cap)) as wb:
             note = wb.operation("crm.note", cost="CHEAP", action="note")(lambda: calls.append(1))
             with scope(**HERE), pytest.raises(Blocked, match="NEVER_FITS"):
                 note.with_id("op-1")()
     assert calls == []
 
 
-def test_ids_in_other_pairings(store):
+def test_ids_in_other_pairings(place):
     """G10: run id and operation id are bound together; either with another, or alone, is a conflict and costs nothing."""
-    with weighbridge(store, policy=rules("99/day")) as wb:
+    with weighbridge(place, policy=rules("99/day")) as wb:
         wb.reserve(beside("op-1", validation_run_id="run-1"))
         wb.reserve(call("op-2"))
         wb.gate(context(validation_run_id="run-3"))
@@ -346,10 +346,11 @@ def test_ids_in_other_pairings(store):
         assert wb.reserve(beside("op-1", validation_run_id="run-1")).replayed
 
 
-def test_either_id_alone_is_enough_to_ask_again(tmp_path):
+@shared_place
+def test_either_id_alone_is_enough_to_ask_again(place):
     """G3, G10: the other is derived from it, also when callers race."""
     answers: list[OperationDecision] = []
-    with weighbridge(tmp_path / "l.db", policy=rules("99/day")) as wb:
+    with weighbridge(place, policy=rules("99/day")) as wb:
         _together(lambda _: answers.append(wb.reserve(beside("op-1"))))
         _together(lambda _: answers.append(wb.reserve(beside(None, validation_run_id="run-1"))))
         assert wb.reader.head("acme").seq == 2
@@ -357,9 +358,9 @@ def test_either_id_alone_is_enough_to_ask_again(tmp_path):
     assert len(answers) == 2 * CALLERS
 
 
-def test_a_gate_that_blocked_is_the_answer_for_its_operation(store):
+def test_a_gate_that_blocked_is_the_answer_for_its_operation(place):
     """G10, B11: the id is consumed; a new id for the same thing is a retry (G8), and costs nothing either."""
-    with weighbridge(store, policy=rules("9/day")) as wb:
+    with weighbridge(place, policy=rules("9/day")) as wb:
         first = wb.reserve(blocked_context(operation_id="op-1", budget={}))
         assert wb.reserve(blocked_context(operation_id="op-1", budget={})).record == first.record
         retried = wb.reserve(blocked_context(operation_id="op-2", budget={}))
@@ -367,16 +368,17 @@ def test_a_gate_that_blocked_is_the_answer_for_its_operation(store):
         assert used(wb) == 0
 
 
-def test_tenants_share_no_ids(store):
+def test_tenants_share_no_ids(place):
     """L5: identity is (tenant, kind, id)."""
-    with weighbridge(store, policy=rules("1/day")) as wb:
+    with weighbridge(place, policy=rules("1/day")) as wb:
         assert [wb.reserve(call("op-1", tenant_id=name)).replayed for name in ("acme", "other")] == [False, False]
         assert {name: counter.reserved for name, counter in wb.reader.counters("other")} == {DAY: 1}
 
 
-def test_inside_a_step_other_arguments_are_another_request(tmp_path):
+@shared_place
+def test_inside_a_step_other_arguments_are_another_request(place):
     """G3, G10, L2: an operation that passes no choke point is bound to its arguments too, and they are on record."""
-    with weighbridge(tmp_path / "one.db") as wb:
+    with weighbridge(place) as wb:
 
         @wb.operation("inner", cost="CHEAP")
         def inner(amount):

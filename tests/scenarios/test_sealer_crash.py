@@ -13,7 +13,7 @@ from itertools import pairwise
 import pytest
 
 from tests.command_line import command, environment, run
-from tests.sealing import NAME, decide
+from tests.sealing import NAME, decide, site
 from weighbridge import keys
 from weighbridge.verifier.checking import check_checkpoints, open_checkpoints
 from weighbridge.witnesses.directory import DirectoryWitness
@@ -21,11 +21,18 @@ from weighbridge.witnesses.directory import DirectoryWitness
 KILLS = 60 if os.environ.get("WEIGHBRIDGE_SOAK") else 5
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def store(request, tmp_path, postgres):
+    """The address of an empty store."""
+    with site(request.param, tmp_path, postgres) as at:
+        yield at.address
+
+
 @pytest.fixture
-def place(tmp_path, monkeypatch):
+def place(tmp_path, monkeypatch, store):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("WEIGHBRIDGE_STORE", "s.db")
-    decide("s.db", "first")
+    monkeypatch.setenv("WEIGHBRIDGE_STORE", store)
+    decide(store, "first")
     for folder in ("w1", "w2"):
         (tmp_path / folder).mkdir()
     run("keys", "create", NAME)
@@ -41,7 +48,7 @@ def started(*more):
         command(*WORDS, *more),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=environment(WEIGHBRIDGE_STORE="s.db"),
+        env=environment(WEIGHBRIDGE_STORE=os.environ["WEIGHBRIDGE_STORE"]),
     )
 
 
@@ -59,10 +66,10 @@ def require_one_log(place):
 
 
 @pytest.mark.slow
-def test_two_sealers_at_once_make_one_log(place):
+def test_two_sealers_at_once_make_one_log(place, store):
     """One process at a time: whoever comes second is told so, and nothing forks."""
     for number in range(3):
-        decide("s.db", f"run-{number}")
+        decide(store, f"run-{number}")
         sealers = [started() for _ in range(3)]
         ends = sorted((process.communicate()[1].decode(), process.returncode) for process in sealers)
         assert {code for _, code in ends} <= {0, 1}
@@ -72,7 +79,7 @@ def test_two_sealers_at_once_make_one_log(place):
 
 
 @pytest.mark.slow
-def test_a_sealer_that_is_killed_loses_no_seal_and_forks_nothing(place):
+def test_a_sealer_that_is_killed_loses_no_seal_and_forks_nothing(place, store):
     """L3: whatever was published is continued; witnesses that fell behind are brought up."""
     seed = random.SystemRandom().randrange(1 << 32)
     print("seed", seed)
@@ -82,7 +89,7 @@ def test_a_sealer_that_is_killed_loses_no_seal_and_forks_nothing(place):
         deadline = time.monotonic() + chance.uniform(0.2, 1.6)
         written = 0
         while time.monotonic() < deadline:
-            decide("s.db", f"run-{number}-{written}")
+            decide(store, f"run-{number}-{written}")
             written += 1
         process.send_signal(signal.SIGKILL)
         out, _ = process.communicate()
@@ -94,9 +101,9 @@ def test_a_sealer_that_is_killed_loses_no_seal_and_forks_nothing(place):
 
 
 @pytest.mark.parametrize("after", [0, 1])
-def test_a_sealer_that_dies_between_publishing_and_the_next_is_continued(place, monkeypatch, after):
+def test_a_sealer_that_dies_between_publishing_and_the_next_is_continued(place, store, monkeypatch, after):
     """A crash after the first witness took a seal: the next sealer brings the other up, byte for byte, and goes on."""
-    decide("s.db", "second")
+    decide(store, "second")
     really = DirectoryWitness.publish
     published: list[str] = []
 
@@ -113,6 +120,6 @@ def test_a_sealer_that_dies_between_publishing_and_the_next_is_continued(place, 
         assert run(*WORDS).code == 130
     assert len(DirectoryWitness(place / "w1").numbers()) == 1 + after
     assert len(DirectoryWitness(place / "w2").numbers()) == 1
-    decide("s.db", "third")
+    decide(store, "third")
     assert run(*WORDS).code == 0
     assert require_one_log(place).records == 3

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.postgres import shared_place
 from tests.samples import policy, weighbridge
 from weighbridge import canonical
 from weighbridge.domain.spending import Tokens
@@ -30,12 +31,13 @@ def reserve(wb: Any, **budget: Any) -> Any:
     return wb.reserve({"tenant_id": "acme", "operation_id": "op", "budget": {"operation": "enrich", **budget}})
 
 
+@shared_place
 @pytest.mark.parametrize("after", ["$1", "$10", "$100"])
-def test_a_change_of_price_gives_nothing_back(tmp_path, after):
+def test_a_change_of_price_gives_nothing_back(place, after):
     """B7: the very tokens that were reserved cost what they were reserved at, whatever the table says by then."""
-    with weighbridge(tmp_path / "one.db", policy=priced()) as wb:
+    with weighbridge(place, policy=priced()) as wb:
         assert reserve(wb, tokens=TOKENS).verdict is Verdict.ALLOW
-    with weighbridge(tmp_path / "one.db", policy=priced(per_million=after)) as wb:
+    with weighbridge(place, policy=priced(per_million=after)) as wb:
         wb.report_usage("op", Tokens(**TOKENS), tenant_id="acme")
         assert used(wb) == {"pico_USD 2026-11 any": (10**12, 0)}
         events = [event for record in wb.reader.records("acme") for event in _events(record.body)]
@@ -77,7 +79,8 @@ def test_a_price_for_the_call_does_not_make_its_tokens_known():
         assert reserve(wb).budget.amounts["pico_USD"] == 10**11
 
 
-def test_a_unit_whose_cap_did_not_opt_in_is_not_given_back(tmp_path):
+@shared_place
+def test_a_unit_whose_cap_did_not_opt_in_is_not_given_back(place):
     """B7: another cap's settlement, of another unit, is no business of this one, also after it opts in."""
 
     def caps(*, tokens_settle: bool) -> dict[str, Any]:
@@ -85,11 +88,11 @@ def test_a_unit_whose_cap_did_not_opt_in_is_not_given_back(tmp_path):
         calls = {"id": "calls", "hard_cap": "9/day", "settlement": True}
         return policy(budgets={"caps": [tokens, calls]})
 
-    with weighbridge(tmp_path / "one.db", policy=caps(tokens_settle=False)) as wb:
+    with weighbridge(place, policy=caps(tokens_settle=False)) as wb:
         reserve(wb, amounts={"tokens": 100})
         wb.report_usage("op", {"tokens": 1}, tenant_id="acme")
         assert used(wb) == {"operations 2026-11-22 any": (1, 0), "tokens 2026-11-22 any": (100, 0)}
-    with weighbridge(tmp_path / "one.db", policy=caps(tokens_settle=True)) as wb:
+    with weighbridge(place, policy=caps(tokens_settle=True)) as wb:
         more = {"tenant_id": "acme", "budget": {"operation": "enrich", "amounts": {"tokens": 1}}}
         assert wb.reserve(more).budget.reason == "HARD_CAP_EXCEEDED"
         assert wb.verify().ok

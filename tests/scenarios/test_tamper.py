@@ -10,33 +10,20 @@ import shutil
 import apsw
 import pytest
 
-from weighbridge.domain.caps import Period
-from weighbridge.domain.verdict import Verdict
+from tests.intruder import OTHER, fill
 from weighbridge.errors import StoreError
 from weighbridge.ledger import chain, fold, record
 from weighbridge.storage.audit import verify_store, verify_tenant
+from weighbridge.storage.rows import OUTCOME_COLUMNS, PLAN_COLUMNS
 from weighbridge.storage.sqlite import SqliteStore
 from weighbridge.testing.submissions import (
     EXPENSIVE,
     TENANT,
-    authorisation,
-    cap,
-    completion,
     decision,
     draft,
-    erasure,
     hashed,
-    reservation,
-    usage,
-    with_content,
 )
 
-OTHER = "globex"
-BUDGET = [
-    cap("day", 2),
-    cap("each", None, unit="tokens", scope=(("account", None),), period=Period.MONTH, settles=True),
-]
-MONTHLY = [BUDGET[1], cap("month", 9, period=Period.MONTH)]
 COLUMNS = [
     (table, column)
     for table, columns in {
@@ -54,38 +41,31 @@ COLUMNS = [
         "consumption": ("tenant", "cell", "reserved", "settled"),
         "counter_family": ("tenant", "family"),
         "content": ("tenant", "hash", "body"),
+        "plan": ("tenant", *PLAN_COLUMNS),
+        "outcome": ("tenant", *OUTCOME_COLUMNS),
         "tenant_key": ("tenant", "key"),
         "meta": ("key", "value"),
     }.items()
     for column in columns
 ]  # fmt: skip
+ROWS_OF_PLANS = {
+    "status": ("PAUSED", "EXPIRED"),
+    "risk": ("HIGH", "LOW"),
+    "proposers": ('["eve"]',),
+    "steps": ("[]",),
+    "submitted": (0, 1),
+    "refused": (0, 1),
+}
+"""Values that the checks of the table let through."""
 TABLES = sorted({table for table, _ in COLUMNS})
 
 
 @pytest.fixture(scope="session")
 def original(tmp_path_factory):
-    """A store with everything in it: allowed, blocked, retried, completed, erased, reserved, settled, of two tenants."""
+    """A store with everything in it."""
     path = tmp_path_factory.mktemp("tamper") / "original.db"
     store = SqliteStore(path, entropy=os.urandom)
-    key = store.tenant_key(TENANT)
-    blocked = draft("run-1", proposal="p", request="r", verdict=Verdict.BLOCK)
-    store.commit(decision(blocked, draft("run-1b", choke_point=EXPENSIVE), operation="op-1"))
-    store.commit(authorisation(blocked))
-    store.commit(decision(draft("run-2", proposal="p", request="r"), operation="op-2", plan_id="p-2"))
-    store.commit(completion("op-2"))
-    store.commit(with_content("run-3", key, b"first"))
-    store.commit(with_content("run-4", key, b"second"))
-    store.erase_content(TENANT, (with_content("x", key, b"first").contents[0][0],), erasure())
-    store.commit(decision(draft("run-5", verdict=Verdict.BLOCK), operation="op-5"))
-    for number in range(3):
-        store.commit(reservation(f"op-b{number}", BUDGET, amounts={"operations": 1, "tokens": 9}))
-    store.commit(usage("op-b1", {"tokens": 4}))
-    store.commit(
-        reservation("op-m", MONTHLY, amounts={"operations": 1, "tokens": 9}, zone="Asia/Tokyo")
-    )  # the daily counters stand still from here
-    store.commit(decision(draft("run-1"), tenant=OTHER))
-    store.commit(with_content("run-2", store.tenant_key(OTHER), b"theirs", tenant=OTHER))
-    assert verify_store(store).ok
+    fill(store)
     store.close()
     return path
 
@@ -130,7 +110,7 @@ def query(path, sql, *values):
     return rows
 
 
-def other(value, column):
+def other(value, column):  # noqa: PLR0911 - one line for each kind of column
     """Return another value that the column's checks let through."""
     swaps = {
         "PENDING": "COMPLETED",
@@ -140,9 +120,15 @@ def other(value, column):
         "op": "run",
         "end": "run",
         "use": "run",
+        "APPROVED": "REJECTED",
+        "STEP_SUCCEEDED": "STEP_FAILED",
+        "ABORTED": "EXPIRED",
+        "WON": "LOST",
         "enforcement": "evaluation",
     }
     match value:
+        case _ if column in ROWS_OF_PLANS:
+            return next(one for one in ROWS_OF_PLANS[column] if one != value)
         case None:
             return {"state": "PENDING", "body": b"x"}.get(column, 1)
         case int():
@@ -151,6 +137,8 @@ def other(value, column):
             return value[:-1] + bytes([value[-1] ^ 1])
         case str() if column in {"state", "kind", "value"} and value in swaps:
             return swaps[value]
+        case str() if column == "body":
+            return '{"late":true}'
         case str() if column in {"reserved", "settled"}:
             return str(int(value) + 1) if value.isdecimal() else '{"operations":"9"}'
     return value + "x"
@@ -208,6 +196,12 @@ def test_every_row_dropped(path, tmp_path, table):
         assert faults(copy), values
 
 
+EVIL_PLAN = (
+    *("evil", "a-1", "T", "DRAFT", 1, 1, 1, "h", "s", 9, "LOW", "[]", "r", "[]", 0),
+    *(None, None, None, None, 0, None, None),
+)
+
+
 @pytest.mark.parametrize(
     ("table", "row"),
     [
@@ -225,6 +219,10 @@ def test_every_row_dropped(path, tmp_path, table):
         ("consumption", (TENANT, '["2026-11-22","2026-11","a","p","t","CHEAP"]', "{}", "{}")),
         ("consumption", ("evil", "[]", "{}", "{}")),
         ("counter_family", (TENANT, "operations DAY any")),
+        ("plan", (TENANT, *EVIL_PLAN)),
+        ("plan", ("evil", *EVIL_PLAN)),
+        ("outcome", (TENANT, "evil", "crm:o-9:WON", 25, "WON", None, "a-1", "o-9", None, None, None, 0, "{}")),
+        ("outcome", ("evil", "evil", "crm:o-9:WON", 1, "WON", None, "a-1", "o-9", None, None, None, 0, "{}")),
         ("counter_family", ("evil", "operations DAY any")),
     ],
 )
@@ -314,8 +312,8 @@ def test_a_verdict_edited_outside_the_ledger_is_found(path):
         ('UPDATE consumption SET settled = \'{"tokens":"18"}\'', 13, "consumption"),
         ('UPDATE consumption SET reserved = \'{"operations":"0","tokens":"18"}\'', 13, "consumption"),
         ("DELETE FROM counter_family WHERE family = 'operations MONTH any'", 13, "counter family"),
-        ("UPDATE ledger_head SET zones = '[[\"UTC\",0,0]]' WHERE tenant = 'acme'", 13, "head"),
-        ("UPDATE ledger_head SET zones = NULL WHERE tenant = 'acme'", 13, "head"),
+        ("UPDATE ledger_head SET zones = '[[\"UTC\",0,0]]' WHERE tenant = 'acme'", 25, "head"),
+        ("UPDATE ledger_head SET zones = NULL WHERE tenant = 'acme'", 25, "head"),
         ("DELETE FROM identity WHERE kind = 'use'", 12, "identity"),
     ],
 )
@@ -346,6 +344,46 @@ def test_what_cannot_be_read_is_named(path):
     """L3: a cell that holds no amounts ends the check, and says so; nothing is reserved over it."""
     edit(path, ('UPDATE consumption SET reserved = \'{"tokens":"-1"}\'',))
     assert [fault.part for fault in faults(path)] == ["store"]
+
+
+def test_what_cannot_be_read_hides_nothing_else(path):
+    """L3: a row that is no row costs the rest of its table; every other one is compared, and no record is called bad for it."""
+    edit(
+        path,
+        ('UPDATE consumption SET reserved = \'{"operations":"x"}\'',),
+        ("UPDATE counter SET reserved = CAST(reserved + 1 AS TEXT) WHERE name LIKE 'operations %'",),
+        ("UPDATE plan SET steps = replace(steps, '\"x.brief\"', '1') WHERE plan_id = 'p-1'",),
+        ("DELETE FROM outcome WHERE kind = 'APPROVED'",),
+        ("UPDATE content SET body = ? WHERE body IS NULL", b"first"),
+    )
+    found = faults(path)
+    assert {fault.part for fault in found} == {"store", "counter", "outcome row", "content"}
+    unread = [fault for fault in found if fault.part == "store"]
+    assert [fault.seq for fault in unread] == [None, None]
+    assert not any("run `weighbridge ledger verify`" in fault.message for fault in unread)
+    assert "what was consumed cannot be read" in unread[0].message + unread[1].message
+
+
+@pytest.mark.parametrize(
+    ("statement", "named", "part"),
+    [
+        ("UPDATE plan SET status = 'PAUSED' WHERE plan_id = 'p-1'", "plan `p-1`", "plan row"),
+        ("UPDATE plan SET status = 'DRAFT', approved_hash = NULL WHERE plan_id = 'p-9'", "plan `p-9`", "plan row"),
+        ("UPDATE plan SET steps = replace(steps, 'COMPLETED', 'FAILED')", "plan `p-1`", "plan row"),
+        ('UPDATE plan SET steps = replace(steps, \'"attempts":1\', \'"attempts":1,"x":1\')', "plan `p-1`", "store"),
+        ("UPDATE plan SET steps = replace(steps, '\"x.brief\"', '1') WHERE plan_id = 'p-1'", "plan `p-1`", "store"),
+        ("DELETE FROM plan WHERE plan_id = 'p-9'", "plan `p-9`", "plan row"),
+        ("UPDATE outcome SET kind = 'LOST' WHERE kind = 'WON'", "outcome `outcome-004`", "outcome row"),
+        ("UPDATE outcome SET body = '{}' WHERE kind = 'WON'", "outcome `outcome-004`", "outcome row"),
+        ("DELETE FROM outcome WHERE kind = 'APPROVED'", "outcome `outcome-001`", "outcome row"),
+    ],
+)
+def test_a_plan_or_an_outcome_that_is_edited_is_named(path, statement, named, part):
+    """L3, H1, O1: whatever it is about, by its id; also a row that cannot be read any more."""
+    edit(path, (statement,))
+    (fault,) = faults(path)
+    assert named in fault.message
+    assert fault.part == part
 
 
 @pytest.mark.parametrize(
@@ -396,18 +434,24 @@ def test_records_of_a_head_that_is_gone_are_still_checked(path):
 # --- what only a witness shows ----------------------------------------------------------------------------------------
 
 
+BEGUN_LATER = ("counter", "consumption", "counter_family", "plan", "outcome")
+
+
 def cut_consistently(path, seq):
     """Cut the tail and every row that follows from it: what somebody who knows this program would do."""
     tenant = ("tenant = ?", TENANT)
     stored = records(path)[seq - 1]
+    left = b"".join(body for _, _, _, body in records(path)[:seq] + records(path, OTHER))
+    gone = [name for (name,) in query(path, "SELECT hash FROM content") if name.encode() not in left]
     edit(
         path,
         (f"DELETE FROM ledger WHERE {tenant[0]} AND seq > ?", TENANT, seq),
         (f"DELETE FROM identity WHERE {tenant[0]} AND seq > ?", TENANT, seq),
         (f"DELETE FROM subject WHERE {tenant[0]} AND seq > ?", TENANT, seq),
         (f"DELETE FROM blocked_proposal WHERE {tenant[0]} AND seq > ?", TENANT, seq),
-        # The budgets began after it.
-        *((f"DELETE FROM {table} WHERE {tenant[0]}", TENANT) for table in ("counter", "consumption", "counter_family")),
+        # The budgets began after it, and the plans.
+        *((f"DELETE FROM {table} WHERE {tenant[0]}", TENANT) for table in BEGUN_LATER),
+        *(("DELETE FROM content WHERE hash = ?", content_hash) for content_hash in gone),
         (
             f"UPDATE ledger_head SET seq = ?, hash = ?, policy_version = ?, zones = NULL WHERE {tenant[0]}",
             *(seq, stored[2], hashed("policy-1"), TENANT),
@@ -445,7 +489,8 @@ def test_a_chain_computed_anew_needs_a_witness(path):
         hash_ = chain.link(hash_, seq, leaf)
         change = "UPDATE ledger SET body = ?, leaf_hash = ?, hash = ? WHERE tenant = ? AND seq = ?"
         statements.append((change, forged, leaf, hash_, TENANT, seq))
-    edit(path, *statements, ("UPDATE ledger_head SET hash = ? WHERE tenant = ?", hash_, TENANT))
+    proposers = "UPDATE plan SET proposers = '[\"nobody!\"]'"
+    edit(path, *statements, (proposers,), ("UPDATE ledger_head SET hash = ? WHERE tenant = ?", hash_, TENANT))
     assert faults(path) == []
     assert faults(path, witness=(seen[0], seen[2].hex()))[0][:2] == (5, "witness")
 
@@ -515,13 +560,24 @@ def test_flipped_bytes_are_found_or_change_nothing(path, original, tmp_path):
         'UPDATE consumption SET settled = \'{"tokens":"4"}\'',
         "UPDATE consumption SET settled = '{\"tokens\":null}'",
         "UPDATE consumption SET cell = '[]'",
+        "UPDATE plan SET status = 'DRAFT', revision = 99, seq = 99 WHERE plan_id = 'p-9'",  # it has ended
+        "UPDATE plan SET status = 'PAUSED' WHERE plan_id = 'p-1'",
+        "UPDATE plan SET account_id = 'a-1', revision = 99, seq = 99 WHERE plan_id = 'p-1'",
+        "INSERT OR REPLACE INTO plan SELECT * FROM plan WHERE plan_id = 'p-9'",
+        "REPLACE INTO plan SELECT * FROM plan WHERE plan_id = 'p-1'",
+        "DELETE FROM plan",
+        "UPDATE outcome SET kind = 'LOST' WHERE kind = 'WON'",
+        "INSERT OR REPLACE INTO outcome SELECT * FROM outcome WHERE kind = 'WON'",
+        "DELETE FROM outcome",
     ],
 )
 def test_the_database_refuses_for_everybody(path, statement):
     """L1: append-only holds for whoever opens the file with SQLite and leaves the triggers alone."""
     before = dump(path)
     connection = apsw.Connection(str(path))
-    with pytest.raises(apsw.ConstraintError, match=r"append-only|forward|removed|bound|erased|key|down"):
+    with pytest.raises(
+        apsw.ConstraintError, match=r"append-only|forward|removed|bound|erased|key|down|cannot be changed"
+    ):
         connection.execute(statement)
     connection.close()
     assert dump(path) == before
@@ -536,6 +592,9 @@ def test_the_database_refuses_for_everybody(path, statement):
         "DELETE FROM content",
         "DELETE FROM counter",
         "DELETE FROM consumption",
+        "DELETE FROM plan",
+        "UPDATE outcome SET kind = 'LOST'",
+        "DELETE FROM outcome",
         "UPDATE tenant_key SET key = zeroblob(32)",
         "UPDATE meta SET value = 'evaluation'",
         "INSERT INTO meta VALUES ('a', 'b')",

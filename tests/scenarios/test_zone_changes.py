@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.samples import NOW_MS, Clock, policy, weighbridge
+from tests.samples import NOW_MS, Clock, context, policy, weighbridge
 from weighbridge.domain.instant import DAY_MS
 from weighbridge.domain.verdict import Verdict
+from weighbridge.storage.audit import export_ledger
+from weighbridge.verify import verify_export
 
 CAPS = {"caps": [{"id": "day", "hard_cap": "2/day"}]}
 REQUEST = {"tenant_id": "acme", "budget": {"operation": "crm.note"}}
@@ -41,4 +43,21 @@ def test_a_clock_that_is_behind_within_the_skew_across_midnight(tmp_path):
         assert wb.reserve(REQUEST).budget.period["DAY"] == "2026-11-22"
     with weighbridge(tmp_path / "one.db", clock, policy=changed) as wb:
         assert wb.reserve(REQUEST).verdict is Verdict.BLOCK
+        assert wb.verify().ok
+
+
+def test_every_record_tells_an_export_what_time_it_was(tmp_path):
+    """B9, L3: a record without a budget moves the tenant's clock, too; who checks an export reckons with it."""
+    early, late = Clock(), Clock(NOW_MS + 40 * DAY_MS)
+    with weighbridge(tmp_path / "one.db", early, policy=policy(budgets=CAPS)) as wb:
+        assert wb.reserve(REQUEST).verdict is Verdict.ALLOW
+    elsewhere = policy(budgets={**CAPS, "time_zone": "Pacific/Kiritimati"})
+    with weighbridge(tmp_path / "one.db", early, policy=elsewhere) as wb:
+        wb.reserve(REQUEST)
+    with weighbridge(tmp_path / "one.db", late, policy=elsewhere) as wb:
+        wb.gate(context())  # nothing of a budget
+    with weighbridge(tmp_path / "one.db", early, policy=policy(budgets=CAPS)) as wb:
+        wb.reserve({**REQUEST, "operation_id": "of-its-own"})
+        report = verify_export(export_ledger(wb.reader, "acme", contents=True), key=wb.reader.tenant_key("acme"))
+        assert report.ok, report.first_bad
         assert wb.verify().ok

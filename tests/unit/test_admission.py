@@ -265,3 +265,39 @@ def test_a_time_that_no_period_has_is_no_request(instant):
                 ask(made | {"evaluation_time": instant})
             assert caught.value.path == "evaluation_time"
         assert wb.reader.head("acme").seq == 0
+
+
+class TestIdsOfAttempts:
+    """H4, G10: what plans draw, nobody else answers to."""
+
+    TAKEN = "plan:0123456789abcdef"
+
+    @pytest.mark.parametrize(
+        "ids",
+        [
+            {"operation_id": TAKEN},
+            {"validation_run_id": TAKEN, "operation_id": None, "choke_point": "BEFORE_EXTERNAL_WRITEBACK"},
+            {"validation_run_id": f"{TAKEN}:BEFORE_STEP_EXECUTION", "choke_point": "BEFORE_EXTERNAL_WRITEBACK"},
+        ],
+    )
+    def test_a_reservation_takes_none(self, wb, ids):
+        asked = ALONE | {"actor": {"id": "agent-1", "role": "agent"}} | ids
+        with pytest.raises(ContextError, match="begins with `plan:`"):
+            wb.reserve({name: value for name, value in asked.items() if value is not None})
+        assert wb.reader.head("acme").seq == 0
+
+    def test_a_request_takes_none(self, wb):
+        with pytest.raises(ContextError, match="validation_run_id"):
+            wb.gate(context(validation_run_id=f"{self.TAKEN}:BEFORE_STEP_EXECUTION"))
+        assert isinstance(wb.answer_many([context(validation_run_id=self.TAKEN)])[0], ContextError)
+        assert wb.reader.head("acme").seq == 0
+
+    def test_a_call_takes_none(self, wb):
+        calls: list[int] = []
+        governed = wb.operation("crm.other", cost="CHEAP")(lambda: calls.append(1))
+        with pytest.raises(ContextError, match="operation_id"):
+            governed.with_id(self.TAKEN)()
+        assert calls == []
+
+    def test_an_attempt_that_is_drawn_does(self, wb):
+        assert admission(wb).operation_id(self.TAKEN, drawn=True) == self.TAKEN

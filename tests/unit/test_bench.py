@@ -1,5 +1,9 @@
 import gc
+import hashlib
 import json
+import tempfile
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -13,13 +17,19 @@ from tests.bench import (
     growth,
     imports,
     measure,
+    plans,
+    postgres,
+    postgres_growth,
     reserve,
     reserve_growth,
+    sealing,
+    verifying,
     workload,
 )
 from tests.bench.flush import Place
 from tests.bench.measure import Row, Scale
 from weighbridge.canonical import encode
+from weighbridge.ledger import chain
 from weighbridge.wiring import open as open_weighbridge
 
 TINY = Scale(
@@ -33,7 +43,9 @@ def _thaw():
     gc.unfreeze()
 
 
-@pytest.mark.parametrize("module", [evaluate, decision, callers, growth, imports, reserve, reserve_growth])
+@pytest.mark.parametrize(
+    "module", [evaluate, decision, callers, growth, imports, reserve, reserve_growth, sealing, verifying]
+)
 def test_every_group_measures_what_it_says(module, tmp_path):
     rows = module.run(Place(flush.DISK, tmp_path, {}), TINY)
     assert rows
@@ -42,6 +54,42 @@ def test_every_group_measures_what_it_says(module, tmp_path):
         assert row.value > 0
         assert row.beside_value > 0
         assert row.ratio > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("module", [plans, postgres, postgres_growth])
+def test_every_group_on_postgresql_measures_what_it_says(module):
+    with tempfile.TemporaryDirectory() as folder:  # the server is somebody else, who cannot enter pytest's own folder
+        rows = module.run(Place(flush.DISK, Path(folder), {}), TINY)
+    assert rows
+    for row in rows:
+        assert row.group == module.GROUP
+        assert min(row.value, row.beside_value, row.ratio) > 0
+
+
+def test_a_statement_a_decision_does_what_ours_does(database):
+    """The other side of the comparison moves four counters, binds the operation once, and extends a chain that holds."""
+    with postgres._statements(database, 2) as asks:
+        for ask in asks * 3:
+            ask()
+    with closing(database.owner()) as owner:
+        assert owner.execute("SELECT used FROM plain.counter").fetchall() == [(6,)] * 4
+        assert owner.execute("SELECT count(*), max(seq) FROM plain.operation").fetchall() == [(6, 6)]
+        rows = owner.execute("SELECT seq, leaf, hash, body FROM plain.ledger ORDER BY seq").fetchall()
+        before = hashlib.sha256(b"\2").digest()
+        for number, (seq, leaf, hash_, body) in enumerate(rows, start=1):
+            assert (seq, leaf) == (number, chain.leaf_hash(body))
+            assert hash_ == chain.link(before, seq, leaf)
+            before = hash_
+        assert len(rows) == 6
+        spend = "SET search_path = plain; UPDATE counter SET cap = 6 WHERE name = 'plan'"
+        owner.execute(spend)
+        names = ["tenant", "tool", "plan", "account"]
+        asked = ("t-0", names, 1, "op-last", "request", b"body")
+        for request, said in (("request", "BLOCKED"), ("request", "BLOCKED"), ("other", "CONFLICT")):
+            answer = owner.execute("SELECT spend(%s, %s, %s, %s, %s, %b)", (*asked[:4], request, asked[5])).fetchall()
+            assert answer == [(said,)]
+        assert owner.execute("SELECT max(used), max(seq) FROM counter, head").fetchall() == [(6, 7)]
 
 
 def test_the_floor_appends_the_same_bytes(tmp_path):

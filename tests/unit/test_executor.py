@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import logging
+import pickle
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.samples import NOW_MS, Clock, blocked_context, cap, capped, context, policy, warned_context, weighbridge
@@ -20,8 +23,9 @@ from weighbridge.domain.principal import Principal
 from weighbridge.domain.spending import Tokens, made_request
 from weighbridge.domain.verdict import Verdict
 from weighbridge.errors import ContextError, IdempotencyConflict, NotFound, Refusal, StoreError, UsageError
+from weighbridge.executor import Call, Given
 from weighbridge.ledger.record import events
-from weighbridge.operations import scope
+from weighbridge.scopes import scope
 
 STEP, WRITEBACK, EXPENSIVE = (
     ChokePoint.BEFORE_STEP_EXECUTION,
@@ -44,10 +48,73 @@ def test_every_choke_point_that_applies_in_the_tables_order(kind, cost, inside):
 FACTS = OperationFacts("crm.update", "update", OperationKind.WRITEBACK, "crm", CostClass.EXPENSIVE)
 
 
-def _ask(wb, made, operation_id=None):
+def _ask(wb, made, operation_id=None, **options):
     contexts = [parse_context(made | {"choke_point": point.value}) for point in (STEP, WRITEBACK, EXPENSIVE)]
     about = {name: made[name] for name in ("tenant_id", "account_id", "plan_id", "step_id")}
-    return wb._executor.ask(FACTS, operation_id, contexts, made_request({**about, "budget": {"operation": FACTS.name}}))
+    request = made_request({**about, "budget": {"operation": FACTS.name}})
+    return wb._executor.ask(FACTS, operation_id, contexts, request, **options)
+
+
+def _execute(wb, decision, function):
+    wb._executor.hold(FACTS.name, function)
+    return wb._executor.execute(decision, Call(lambda value: value))
+
+
+class TestPermit:
+    """G10, G11: a decision is good for one call, with the arguments that it was taken about."""
+
+    def test_it_is_used_up(self):
+        with weighbridge() as wb:
+            calls: list[int] = []
+            decision = _ask(wb, context())
+            _execute(wb, decision, lambda: calls.append(1))
+            with pytest.raises(AlreadyExecuted):
+                wb._executor.execute(decision, Call(lambda value: value))
+            with pytest.raises(AlreadyExecuted):
+                asyncio.run(wb._executor.execute_async(decision, Call(lambda value: value), wb._in_thread))
+            assert calls == [1]
+
+    def test_also_where_the_function_raised(self):
+        def fails():
+            calls.append(1)
+            raise ValueError
+
+        with weighbridge() as wb:
+            calls: list[int] = []
+            decision = _ask(wb, context())
+            with pytest.raises(ValueError):  # noqa: PT011 - the function's own
+                _execute(wb, decision, fails)
+            with pytest.raises(AlreadyExecuted):
+                wb._executor.execute(decision, Call(lambda value: value))
+            assert calls == [1]
+
+    def test_it_holds_the_arguments(self):
+        """Whoever executes says what is done with the value, and not with what it is called."""
+        with weighbridge() as wb:
+            made = context()
+            decision = _ask(wb, made, given=Given(("r-1",), {"how": "gently"}))
+            assert _execute(wb, decision, lambda *args, **kwargs: (args, kwargs)) == (("r-1",), {"how": "gently"})
+            assert {"args", "kwargs"} & set(Call.__struct_fields__) == set()
+
+    def test_a_decision_that_only_looks_alike_is_none(self):
+        with weighbridge() as wb:
+            replayed = [_ask(wb, context(), "op-1") for _ in range(2)][1]
+            assert replayed.replayed
+            for forged in (msgspec.structs.replace(replayed, replayed=False), pickle.loads(pickle.dumps(replayed))):
+                with pytest.raises(AlreadyExecuted):
+                    _execute(wb, forged, lambda: None)
+
+    def test_nobody_keeps_what_nobody_can_use(self):
+        """A decision that is dropped takes its permit along."""
+        with weighbridge() as wb:
+            decisions = [_ask(wb, context()) for _ in range(3)]
+            assert len(wb._executor._permits) == 3
+            decisions.clear()
+            gc.collect()
+            assert wb._executor._permits == {}
+            with pytest.raises(Blocked):
+                _execute(wb, _ask(wb, blocked_context()), lambda: None)
+            assert wb._executor._permits == {}
 
 
 def test_all_runs_of_one_operation_are_one_record():
@@ -66,12 +133,12 @@ def test_a_block_permits_nothing_and_a_replay_permits_nothing():
     with weighbridge() as wb:
         calls = []
         with pytest.raises(Blocked):
-            wb._executor.execute(_ask(wb, blocked_context(), "op-1"), lambda: calls.append(1))
-        wb._executor.execute(_ask(wb, context(), "op-2"), lambda: calls.append(2))
+            _execute(wb, _ask(wb, blocked_context(), "op-1"), lambda: calls.append(1))
+        _execute(wb, _ask(wb, context(), "op-2"), lambda: calls.append(2))
         with pytest.raises(AlreadyExecuted):
-            wb._executor.execute(_ask(wb, context(), "op-2"), lambda: calls.append(3))
+            _execute(wb, _ask(wb, context(), "op-2"), lambda: calls.append(3))
         with pytest.raises(Blocked):
-            wb._executor.execute(_ask(wb, blocked_context(), "op-1"), lambda: calls.append(4))
+            _execute(wb, _ask(wb, blocked_context(), "op-1"), lambda: calls.append(4))
     assert calls == [2]
 
 
@@ -89,7 +156,7 @@ def test_an_interrupt_is_a_failure_on_record():
 
     with weighbridge() as wb:
         with pytest.raises(KeyboardInterrupt):
-            wb._executor.execute(_ask(wb, context(), "op-1"), interrupt)
+            _execute(wb, _ask(wb, context(), "op-1"), interrupt)
         assert wb.reader.identity("acme", "op", "op-1").state == "FAILED"
 
 
@@ -520,10 +587,10 @@ def test_a_verdict_is_the_strictest_of_gates_and_budget():
     """G10: a budget that is full blocks what every gate allows, and nothing is called."""
     calls = []
     with weighbridge(policy=_with(cap("day", "1/day"))) as wb:
-        wb._executor.execute(_ask(wb, context(), "op-1"), lambda: calls.append(1))
+        _execute(wb, _ask(wb, context(), "op-1"), lambda: calls.append(1))
         full = _ask(wb, context(), "op-2")
         with pytest.raises(Blocked):
-            wb._executor.execute(full, lambda: calls.append(2))
+            _execute(wb, full, lambda: calls.append(2))
         assert [gate.verdict for gate in full.gates] == [Verdict.ALLOW] * 3
         assert full.reasons == ("HARD_CAP_EXCEEDED",)
         assert _types(wb, 3).count("VALIDATOR_RUN_SUMMARY") == 3

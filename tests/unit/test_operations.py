@@ -27,7 +27,7 @@ from weighbridge.domain.principal import Principal
 from weighbridge.domain.spending import Tokens
 from weighbridge.domain.verdict import Verdict
 from weighbridge.errors import ContextError, IdempotencyConflict, Refusal, UsageError
-from weighbridge.operations import in_scope, scope
+from weighbridge.scopes import in_scope, scope
 
 HERE = {
     "tenant": "acme",
@@ -246,8 +246,8 @@ class TestWhatIsJudgedIsWhatRuns:
 
         ask = wb._executor.ask
 
-        def meddling(*args):
-            decision = ask(*args)
+        def meddling(*args, **options):
+            decision = ask(*args, **options)
             payload["lines"].append("smuggled")
             return decision
 
@@ -341,64 +341,6 @@ class TestRegistration:
         """Z5: one place says what an operation is."""
         with weighbridge() as made, pytest.raises(UsageError, match=r"crm\.update"):
             made.writeback("crm.update", target="elsewhere", action="update")(lambda: None)
-
-
-class TestScope:
-    def test_inner_scopes_add_to_outer_ones(self, wb, update):
-        with scope(**HERE) as outer, scope(account="a-2", references=HERE["references"]) as inner:
-            assert scope() is inner
-            update("r-1")
-        assert inner.decisions == outer.decisions
-        assert len(outer.decisions) == 1
-        assert list(wb.reader.find("acme", "a-2")) == [1, 2]  # the decision, and how it ended
-
-    def test_evidence_can_be_added_on_the_way(self, wb, update):
-        with scope(**HERE | {"evidence": []}) as here:
-            with pytest.raises(Blocked):
-                update("r-1")
-            here.add_evidence({"source_type": "crm", "source_id": "r-1"}, content={"status": "open"})
-            assert update("r-2") is update.calls
-
-    def test_it_is_carried_into_threads(self, wb, update):
-        """Scopes are context variables; `in_scope` carries one into a thread."""
-        outcomes: list[Any] = []
-
-        def work():
-            try:
-                outcomes.append(update("r-1") is update.calls)
-            except Blocked:
-                outcomes.append("blocked")
-
-        with scope(**HERE) as here:
-            for target in (in_scope(work), work):
-                thread = threading.Thread(target=target)
-                thread.start()
-                thread.join()
-        assert outcomes == [True, "blocked"]
-        assert len(here.decisions) == 1
-
-    def test_without_a_scope_absence_is_refusal(self, update):
-        """G5: no snapshot, no evidence, no data sources: BLOCK."""
-        with pytest.raises(Blocked) as caught:
-            update("r-1")
-        assert "INPUT_MISSING" in caught.value.decision.reasons
-
-    @pytest.mark.parametrize("field", ["open", {"status": "open"}, {"value": "open"}])
-    def test_a_snapshot_field_has_a_shape(self, field):
-        with pytest.raises(ContextError, match=r"scope\.snapshot\.renewal.*value.*source_type"):
-            scope(**HERE | {"snapshot": {"renewal": field}})
-
-    def test_nonsense_is_a_clear_error(self, wb, update):
-        with scope(**HERE | {"evidence": ["because"]}), pytest.raises(ContextError, match="evidence"):
-            update("r-1")
-
-    def test_whoever_forgot_the_scope_is_told(self, update):
-        """Rule 7: the commonest mistake of a thread says so."""
-        with pytest.raises(Blocked, match=r"no scope is in force here.*in_scope"):
-            update("r-1")
-        with scope(**HERE | {"snapshot": CLOSED}), pytest.raises(Blocked) as caught:
-            update("r-1")
-        assert "no scope" not in str(caught.value)
 
 
 class TestAsync:
@@ -790,38 +732,6 @@ class TestWhatRuns:
                     update_fields("r-1", name="r-2")
 
 
-class TestScopeBounds:
-    def test_another_tenant_inherits_nothing(self):
-        """L5: snapshot and evidence of one tenant are not stated for another."""
-        with scope(**HERE), scope(tenant="other") as inner:
-            assert inner.stated == {"tenant_id": "other"}
-        with scope(**HERE), scope(tenant="acme", account="a-2") as inner:
-            assert inner.stated["snapshot"] == {"fields": HERE["snapshot"]}
-
-    def test_one_scope_can_be_entered_by_many(self):
-        """L5: who leaves it leaves it for itself alone."""
-        shared = scope(**HERE)
-        entered, left = threading.Event(), threading.Event()
-        found = []
-
-        def work():
-            with shared:
-                entered.set()
-                left.wait(5)
-                found.append(scope() is shared)
-            found.append(scope() is shared)
-
-        thread = threading.Thread(target=work)
-        thread.start()
-        entered.wait(5)
-        with shared:
-            pass
-        assert scope() is not shared
-        left.set()
-        thread.join()
-        assert found == [True, False]
-
-
 def test_a_plans_story_tells_how_its_operations_ended(wb, update):
     """L4: from the plan, the decision and its completion."""
     with scope(**HERE, plan="p-1", step="s-1"):
@@ -858,10 +768,10 @@ def test_a_caller_that_is_cancelled_while_it_asks_finds_the_decision_in_its_scop
     called, asked, go = [], threading.Event(), threading.Event()
     ask = wb._executor.ask
 
-    def slow(*args):
+    def slow(*args, **options):
         asked.set()
         assert go.wait(10)
-        return ask(*args)
+        return ask(*args, **options)
 
     wb._executor.ask = slow
 
@@ -1250,13 +1160,13 @@ class TestEstimates:
             send = wb.operation("send", cost="CHEAP", reserves=estimate)(
                 lambda given, most=7: seen.append((given, most))
             )
-            contexts = wb._operations._contexts
+            unended = wb._operations._require_not_ended
 
-            def meddling(*args):
+            def meddling(*args):  # between binding and estimating
                 body["lines"].append("smuggled")
-                return contexts(*args)
+                return unended(*args)
 
-            wb._operations._contexts = meddling
+            wb._operations._require_not_ended = meddling
             with scope(**HERE):
                 send(body)
             assert seen == [({"lines": [1]}, 7)] * 2
@@ -1298,16 +1208,16 @@ class TestEstimates:
 
     def test_arguments_are_bound_again_for_an_estimate_only(self, monkeypatch):
         """Performance: whoever has no estimate pays for none."""
-        from weighbridge import operations
+        from weighbridge import arguments, operations
 
         bound = []
-        bind = operations._bind
+        bind = arguments.bind
 
-        def counted(*args):
+        def counted(*args, **options):
             bound.append(1)
-            return bind(*args)
+            return bind(*args, **options)
 
-        monkeypatch.setattr(operations, "_bind", counted)
+        monkeypatch.setattr(operations, "bind", counted)
         with _spends(cap("day", "9/day")) as wb:
             plain = wb.operation("plain", cost="CHEAP")(lambda: None)
             estimated = wb.operation("estimated", cost="CHEAP", reserves=lambda: {"tokens": 1})(lambda: None)
@@ -1494,13 +1404,6 @@ class TestOutsideEveryScope:
                 threading_calls = in_scope(note)
             threading_calls(3)
         assert calls == [2, 3]
-
-
-@pytest.mark.parametrize("reason", ["", "  ", "\n\t"])
-def test_a_scope_refuses_a_blank_reason_at_once(reason):
-    """B13: where it is written, not where it is used."""
-    with pytest.raises(ContextError, match=r"scope\.justification.*is blank"):
-        scope(justification=reason)
 
 
 class TestBlockedSays:

@@ -197,3 +197,48 @@ def test_content_that_no_record_named_is_not_taken_for_stored(failing):
     failing._recorder.record(asked(context(operation_id="op-2")))
     assert not written("op-2")
     assert failing.verify().ok
+
+
+def test_observers_are_told_after_the_commit_and_change_nothing(caplog):
+    """M3: of every new record, in order, once; what one raises is logged, and the next is told all the same."""
+    told = []
+
+    def broken(_submission, _committed):
+        raise RuntimeError("the exporter is down")
+
+    with weighbridge() as wb:
+
+        def look(submission, committed):
+            assert wb.reader.head(submission.tenant_id).seq >= committed.seq
+            told.append(committed.seq)
+
+        wb._recorder.observe(broken)
+        wb._recorder.observe(look)
+        with caplog.at_level(logging.ERROR):
+            first = wb.gate(context(validation_run_id="run-1"))
+        assert "an observer failed" in caplog.text
+        assert wb.gate(context(validation_run_id="run-1")).replayed
+        wb.answer_many([context(validation_run_id="run-2"), context(validation_run_id="run-3")])
+    assert first.verdict == "ALLOW"
+    assert told == [1, 2, 3]
+
+
+def test_what_is_refused_again_and_again_is_logged_a_few_times_and_counted_always(failing, caplog, monkeypatch):
+    """M3, G2: a server that is away refuses every request; the log says so, and how many more there were."""
+    clock = [0.0]
+    monkeypatch.setattr(failing._recorder, "_monotonic_s", lambda: clock[0])
+    failing.failing.error = StoreError("gone")
+    with caplog.at_level(logging.ERROR, logger="weighbridge.recorder"):
+        for now_s, asked, logged in ((0.0, 40, 5), (9.9, 10, 0), (10.0, 1, 1), (30.0, 1, 1)):
+            clock[0] = now_s
+            caplog.clear()
+            for _ in range(asked):
+                with pytest.raises(Refusal):
+                    failing.gate(context())
+            assert len(caplog.records) == logged
+            assert ("(and 45 more that were not logged)" in caplog.text) == (now_s == 10.0)
+        failing.failing.error = Refusal("OVERLOADED", "the queue is full")
+        with pytest.raises(Refusal):
+            failing.gate(context())
+        assert "OVERLOADED" in caplog.text
+    assert failing._recorder.refusals("acme") == {"LEDGER_WRITE_FAILED": 52, "OVERLOADED": 1}

@@ -149,7 +149,21 @@ class TestRetry:
         ("by", "reason", "expires", "error"),
         [
             (Principal(id="bot", role=Role.AGENT), "x", TOMORROW, "no person"),
-            (Principal(id="renewal-agent", person=True, tenant_id="acme"), "x", TOMORROW, "another person"),
+            (
+                Principal(id="renewal-agent", role=Role.OPERATOR, person=True, tenant_id="acme"),
+                "x",
+                TOMORROW,
+                "another person",
+            ),
+            (
+                Principal(id="Renewal-Agent ", role=Role.OPERATOR, person=True, tenant_id="acme"),
+                "x",
+                TOMORROW,
+                "another person",
+            ),
+            (Principal(id="maria", person=True), "x", TOMORROW, "one of the roles"),
+            (Principal(id="bot", role=Role.AGENT, person=True), "x", TOMORROW, "one of the roles"),
+            (Principal(id="aud", role=Role.AUDITOR, person=True), "x", TOMORROW, "auditor"),
             (PERSON, "  ", TOMORROW, "reason"),
             (PERSON, "x", "tomorrow", "RFC 3339"),
             (PERSON, "x", "2026-11-21T10:00:00Z", "past"),
@@ -397,6 +411,10 @@ class TestReader:
             assert both.reader.tenants() == ("acme", "other")
         with weighbridge(path, principal=Principal(id="h", tenant_id="acme")) as wb:
             assert wb.reader.tenants() == ("acme",)
+            assert wb.reader.heads() == {"acme": wb.reader.head("acme")}
+            assert [tenant for tenant, _ in wb.reader.records_of({"acme": (1, 1)})] == ["acme"]
+            with pytest.raises(TenantMismatch):
+                wb.reader.records_of({"acme": (1, 1), "other": (1, 1)})
             assert wb.reader.head("acme").seq == 1
             assert wb.reader.purpose() == "enforcement"
             with wb.reader.snapshot() as moment:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import contextmanager
 
 import pytest
 
@@ -12,6 +13,8 @@ from weighbridge.ledger.checkpoint import CheckpointError
 from weighbridge.ledger.merkle import tree_head
 from weighbridge.ledger.note import NoteError
 from weighbridge.sealer import Pace, SealRefused, keep_sealing
+from weighbridge.storage.locking import LockLost
+from weighbridge.storage.sqlite.rows import SqliteRows
 from weighbridge.witnesses.interface import WitnessConflict, WitnessError
 
 
@@ -34,6 +37,27 @@ def seal(place, *folders, begin=False):
         return made.seal()
     finally:
         store.close()
+
+
+class Edited:
+    """A reader of a store in which somebody changes the records of `acme`, or takes some away."""
+
+    def __init__(self, moment):
+        self._moment = moment
+        self.body = lambda stored: stored._replace(body=stored.body.replace(b"two", b"ten"))
+        self.kept = lambda seq: True
+
+    def __getattr__(self, name):
+        return getattr(self._moment, name)
+
+    @contextmanager
+    def snapshot(self):
+        yield self
+
+    def records_of(self, spans):
+        for tenant, records in self._moment.records_of(spans):
+            changed = [self.body(stored) for stored in records if self.kept(stored.seq)]
+            yield tenant, changed if tenant == "acme" else records
 
 
 def test_a_seal_is_over_every_tenant_and_every_record(place):
@@ -70,16 +94,34 @@ def test_one_sealer_goes_on_without_reading_everything_again(place, monkeypatch)
     made.resume(begin=True)
     assert (made.pending(), made.seal().signed.seal.records) == (4, 4)
     decide(place / "s.db", "four", "five")
+    really = SqliteRows.records_of
+
+    def records_of(self, spans):
+        read.append(dict(spans))
+        return really(self, spans)
+
+    monkeypatch.setattr(SqliteRows, "records_of", records_of)
     assert made.pending() == 2
-    really = made._extended
+    decide(place / "s.db", "six")
+    assert made.seal().signed.seal.records == 7
+    assert read == [{"acme": (4, 5)}, {"acme": (6, 6)}]
+    assert (made.seal(), read[2:]) == (None, [{}])
 
-    def extended(moment, tenant_id, standing, last_seq):
-        read.append((tenant_id, standing.tree.size, last_seq))
-        return really(moment, tenant_id, standing, last_seq)
 
-    monkeypatch.setattr(made, "_extended", extended)
-    assert made.seal().signed.seal.records == 6
-    assert read == [("acme", 3, 5)]
+def test_a_store_that_is_put_back_between_two_looks_is_noticed(place):
+    """L3: also where nothing of what vanished was sealed yet."""
+    store = reader(place / "s.db")
+    made = sealer(store, place / "keys", witness(place / "w"))
+    made.resume(begin=True)
+    made.seal()
+    shutil.copy(place / "s.db", place / "old.db")
+    decide(place / "s.db", "four", "five")
+    assert made.pending() == 2
+    store.close()
+    shutil.copy(place / "old.db", place / "s.db")
+    made._reader = reader(place / "s.db")
+    with pytest.raises(SealRefused, match="no longer has the record 5 that was read last"):
+        made.pending()
 
 
 def test_the_first_seal_is_made_on_purpose(place):
@@ -133,23 +175,58 @@ def test_a_store_that_is_put_back_while_it_is_sealed_is_noticed(place):
 
 def test_what_does_not_verify_is_not_sealed(place):
     """L3: a seal over a broken chain would make it look right."""
-    store = reader(place / "s.db")
+    store = Edited(reader(place / "s.db"))
+
+    def begun():
+        made = sealer(store, place / "keys", witness(place / "w"))
+        made.resume(begin=True)
+        return made.seal()
+
+    with pytest.raises(SealRefused, match="`acme` does not verify: the body of record 2 does not match its leaf hash"):
+        begun()
+    store.body = lambda stored: stored
+    store.kept = lambda seq: seq != 3
+    with pytest.raises(SealRefused, match="its head says that it ends with record 3, its records end with 2"):
+        begun()
+    store.kept = lambda seq: seq != 2
+    with pytest.raises(SealRefused, match="record 2 is missing"):
+        begun()
+    assert witness(place / "w").numbers() == ()
+    store.kept = lambda seq: True
+    assert begun().signed.seal.records == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [({"hash": bytes(32)}, "no longer has the record 3 that was read last"), ({"seq": 5}, "record 4 is missing")],
+)
+def test_a_record_that_does_not_continue_what_was_sealed_is_not_sealed(place, change, named):
+    """L3: what was sealed is not read again, and what comes after it must continue it."""
+    store = Edited(reader(place / "s.db"))
+    store.body = lambda stored: stored
     made = sealer(store, place / "keys", witness(place / "w"))
+    made.resume(begin=True)
+    made.seal()
+    decide(place / "s.db", "four")
+    store.body = lambda stored: stored._replace(**change)
+    with pytest.raises(SealRefused, match=named):
+        made.seal()
+    store.body = lambda stored: stored
+    assert made.seal().signed.seal.records == 5
 
-    class Edited:
-        def __init__(self, moment):
-            self._moment = moment
 
-        def __getattr__(self, name):
-            return getattr(self._moment, name)
+def test_a_sealer_that_lost_the_lock_publishes_nothing(place):
+    """Another one may be sealing: two would fork the log."""
 
-        def records(self, *args):
-            for stored in self._moment.records(*args):
-                yield stored._replace(body=stored.body.replace(b"two", b"ten")) if stored.seq == 2 else stored
+    def lost():
+        raise LockLost("another process may be sealing")
 
-    made._grown(Edited(store), "beta")
-    with pytest.raises(SealRefused, match="the body of record 2 does not match its leaf hash"):
-        made._grown(Edited(store), "acme")
+    store = reader(place / "s.db")
+    made = sealer(store, place / "keys", witness(place / "w"), still_alone=lost)
+    made.resume(begin=True)
+    with pytest.raises(LockLost):
+        made.seal()
+    assert witness(place / "w").numbers() == ()
 
 
 def test_a_witness_that_fell_behind_is_brought_up(place):

@@ -155,6 +155,7 @@ _FINDINGS: Final[dict[str, Callable[[Mapping[str, Any]], str]]] = {
     "AMOUNT_OUT_OF_RANGE": lambda details: (
         f"the amount of {_listed([unit_name(unit) for unit in details['units']])} is beyond what any counter holds"
     ),
+    "NOT_AS_APPROVED": lambda _: "its plan is not under way: it was not activated, is paused, or has ended",
     "CLOCK_STEPPED_BACK": lambda details: (
         f"the evaluation time is {_seconds(details['behind_ms'])} behind the last record; "
         f"the limit is {_seconds(details['max_clock_skew_ms'])}"

@@ -15,7 +15,27 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from weighbridge.cli import budget, content, demo, evaluate, keys, ledger, output, policy, prices, replay, sealing, why
+from weighbridge.cli import (
+    archive,
+    budget,
+    content,
+    db,
+    db_copy,
+    demo,
+    evaluate,
+    keys,
+    ledger,
+    outcomes,
+    output,
+    plan,
+    policy,
+    prices,
+    replay,
+    sealing,
+    why,
+    witness,
+    worker,
+)
 from weighbridge.errors import WeighbridgeError
 
 
@@ -81,15 +101,22 @@ app.command("demo")(demo.demo)
 app.command("evaluate")(evaluate.evaluate)
 app.command("why")(why.why)
 app.command("replay")(replay.replay)
+app.add_typer(plan.app, name="plan")
+app.command("worker")(worker.worker)
 app.add_typer(budget.app, name="budget")
 app.add_typer(policy.app, name="policy")
 app.add_typer(prices.app, name="prices")
 app.add_typer(ledger.app, name="ledger")
 ledger.app.command("seal")(sealing.seal)
+ledger.app.command("archive")(archive.archive)
 ledger.app.command("prove")(sealing.prove)
 ledger.app.command("prove-growth")(sealing.prove_growth)
 app.add_typer(keys.app, name="keys")
+app.add_typer(witness.app, name="witness")
 app.add_typer(content.app, name="content")
+app.add_typer(outcomes.app, name="outcomes")
+app.add_typer(db.app, name="db")
+db.app.command("copy")(db_copy.copy)
 
 
 def main() -> None:

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from weighbridge.cli import output
-from weighbridge.cli.stores import JsonOption, StoreOption, TenantOption, reading, store_or_default, tenant_or_default
+from weighbridge.cli.stores import (
+    ArchiveOption,
+    JsonOption,
+    StoreOption,
+    TenantOption,
+    archive_files,
+    reading,
+    reading_with,
+    store_or_default,
+    tenant_or_default,
+)
 from weighbridge.errors import UsageError
 
 if TYPE_CHECKING:
@@ -49,12 +59,14 @@ def erase(
     yes: Annotated[bool, typer.Option("--yes", help="Do it. Without this, only say what would be erased.")] = False,
     store: StoreOption = None,
     tenant: TenantOption = None,
+    archive: ArchiveOption = None,
     as_json: JsonOption = None,
 ) -> None:
     """Erase content by hash, by subject or by age; by default only say what would be erased, what is kept, and why.
 
     Records stay, and the ledger still verifies; replay says what is gone, and nothing puts it back. Content that another
-    subject's record needs is kept, and so is what says how was judged; name it by its hash if it must go all the same.
+    subject's record needs is kept, and so is what says how was judged; name it by its hash if it must go all the same. Where
+    records were archived, hand the archives in: what those records point to stands nowhere else.
     """
     if sum(1 for given in (hashes, subject, older_than) if given) != 1:
         raise UsageError("say what to erase in one way: hashes, --subject ID, or --older-than DURATION")
@@ -73,7 +85,7 @@ def erase(
         return erasure.by_age(reader, tenant_id, _before_ms(older_than or ""))
 
     if not yes:
-        with reading(store) as reader:
+        with reading_with(store, archive) as reader:
             tenant_id = tenant_or_default(tenant, reader)
             _show(select(reader, tenant_id), (), as_json)
         output.note("nothing was erased; say --yes, --by PERSON and --reason TEXT to do it")
@@ -81,12 +93,13 @@ def erase(
     from weighbridge import wiring
     from weighbridge.domain.context import Role
     from weighbridge.domain.principal import Principal
+    from weighbridge.storage.archives import with_archives
 
     with reading(store):
         pass  # a store that is not there is a wrong path
-    with wiring.open_acts(store_or_default(store)) as (acts, reader):
+    with wiring.open_acts(store_or_default(store)) as (acts, reader), archive_files(archive or ()) as files:
         tenant_id = tenant_or_default(tenant, reader)
-        selection = select(reader, tenant_id)
+        selection = select(with_archives(reader, files), tenant_id)
         wanted = [choice.content_hash for choice in selection.erased]
         person = Principal(id=by or "", role=Role.ADMIN, person=True)
         seqs = [

@@ -1,22 +1,42 @@
-"""`weighbridge demo`: three renewals and a budget on a store of their own, told in a screen, and how to look closer."""
+"""`weighbridge demo`: three renewals to defend, a plan for each from draft to end, told in a screen, and how to look closer."""
 
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from weighbridge.cli import output
+from weighbridge.cli.plan.timeline import AS_BEFORE
 from weighbridge.cli.stores import require_no_folder, tenant_or_default
 from weighbridge.errors import LedgerCorrupt
 
 if TYPE_CHECKING:
+    from weighbridge.cli.plan.show import Looked
+    from weighbridge.cli.plan.timeline import Moment
     from weighbridge.examples.renewals import Told
-    from weighbridge.ledger.story import Story
 
 STORE = "weighbridge-demo.db"
 FIRST_RENEWAL = 1001
+INTRODUCTION = (
+    "Three renewals are due. An agent drafts a plan for each, Maria decides, and every step is weighed, and paid for,\n"
+    "before it is done. An approval weighs all steps at once: what contradicts the CRM by then never starts."
+)
+ACTS = frozenset({"STEP_SKIPPED", "PLAN_RESUMED", "PLAN_ABORTED"})
+"""What is told of besides decisions."""
+
+
+class Line(NamedTuple):
+    """One thing that happened to one plan."""
+
+    account: str
+    what: str
+    moment: Moment
+    because: tuple[str, ...]
+    done: bool | None
+    """Whether a step was carried out; None where it is no step."""
 
 
 def demo(
@@ -24,85 +44,100 @@ def demo(
     store: Annotated[str, typer.Option(help="Where it is recorded; kept, and added to the next time.")] = STORE,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines instead of a screen to read.")] = False,
 ) -> None:
-    """Let an agent work on three renewals: one offer is allowed, one warned of, one blocked, and a budget runs out.
+    """Defend three renewals: one goes as planned, one is warned of and runs out of budget, one is blocked.
 
     Everything happens on this machine, with made-up accounts. Running it again adds to the same ledger, because a ledger is
     not something one starts anew.
     """
     from weighbridge import wiring
+    from weighbridge.cli.plan.show import look
     from weighbridge.examples import renewals
     from weighbridge.policy.loader import load_policy
+    from weighbridge.storage.addresses import shown
 
     require_no_folder(store)
     tenant = tenant_or_default(None)
     around = wiring.system_surroundings()
-    document = load_policy(renewals.policy_text(), "renewals.yaml")
+    document = load_policy(renewals.policy_text(), "renewal_defense.yaml")
+    place = shown(store)
     with wiring.open(document, store, surroundings=around) as wb:
-        # A proposal that was blocked before is not judged again without leave (G8): another run, other renewals and another plan.
+        # What is on record about a plan stays (G8): another run, other renewals and other plans.
         first = FIRST_RENEWAL + wb.reader.head(tenant).seq
         told = renewals.tell(wb, tenant=tenant, now_ms=around.clock_ms(), first_number=first)
+        plans = [(one, look(wb.reader, tenant, one.plan_id)) for one in told]
         checked = wb.verify(tenant)
-        blocked = wb.why(told[-1].decision.operation_id, tenant)
     if not checked.ok:
-        raise LedgerCorrupt(f"`{store}` does not verify; see `weighbridge ledger verify {store}`")
+        raise LedgerCorrupt(f"`{place}` does not verify; see `weighbridge ledger verify {place}`")
+    lines = [line for one, found in plans for line in _lines(one, found)]
     if as_json:
-        output.write_json(_line(one, store) for one in told)
+        output.write_json(_document(line, place) for line in lines)
     else:
-        _show(told, store, blocked, checked.records)
+        _show(plans, lines, place, checked.records)
 
 
-def _line(told: Told, store: str) -> dict[str, Any]:
+def _lines(told: Told, found: Looked) -> Iterator[Line]:
+    """Yield what was decided about a plan and what a person did, each reason once."""
+    ended = {(one.step_id, one.attempt): one.type for one in found.moments if one.type == "STEP_COMPLETED"}
+    said: set[str] = set()
+    for moment in found.moments:
+        if moment.verdict is None and moment.type not in ACTS:
+            continue
+        of_step = moment.type in {"STEP_STARTED", "STEP_BLOCKED"}
+        what = f"step {moment.step_id}" if of_step else moment.what.replace("`", "")
+        by = f", by {moment.who}" if moment.type in ACTS | {"PLAN_APPROVED"} else ""
+        because = tuple(one for one in moment.because if one not in said) or (AS_BEFORE,) * bool(moment.because)
+        said.update(moment.because)
+        done = (moment.step_id, moment.attempt) in ended if of_step else None
+        yield Line(told.account.name, what + by, moment, because, done)
+
+
+def _document(line: Line, store: str) -> dict[str, Any]:
     return {
-        "account": told.account.name,
-        "renewal_id": told.renewal_id,
-        "operation": told.decision.operation,
-        "wish": told.wish,
-        "verdict": told.decision.verdict.value,
-        "reasons": list(told.decision.reasons),
-        "done": told.done,
-        "operation_id": told.decision.operation_id,
-        "seq": told.decision.record.seq,
+        "account": line.account,
+        "what": line.what,
+        "type": line.moment.type,
+        "step_id": line.moment.step_id,
+        "verdict": line.moment.verdict,
+        "because": list(line.moment.because),
+        "words": line.moment.words,
+        "done": line.done,
+        "why": line.moment.why,
+        "seq": line.moment.seq,
         "store": store,
     }
 
 
-def _show(told: list[Told], store: str, blocked: Story, records: int) -> None:
+def _show(plans: list[tuple[Told, Looked]], lines: list[Line], store: str, records: int) -> None:
     from rich.text import Text
 
-    from weighbridge.cli.why import show_answer
-
     screen = output.console()
-    screen.print("Three renewals, one agent, one policy. Every call is weighed, and paid for, before it is made.")
-    made = output.table("Account", "The agent wants", "Verdict", "Because", "Done")
-    account = None
-    for one in told:
-        verdict = one.decision.verdict.value
-        name, account = "" if one.account.name == account else one.account.name, one.account.name
-        made.add_row(
-            name, one.wish, Text(verdict, style=output.STYLES[verdict]), _because(one), "yes" if one.done else "no"
-        )
+    screen.print(INTRODUCTION)
+    made = output.table("Account", "What happened", "Verdict", "Because", "Done")
+    for told, found in plans:
+        own = [line for line in lines if line.account == told.account.name]
+        names = iter([told.account.name, told.plan_id, found.state.status.value])
+        for line in own:
+            verdict = line.moment.verdict or ""
+            because = "\n".join(
+                (*line.because, *([f"“{line.moment.words}”"] if line.moment.words and not verdict else []))
+            )
+            done = "" if line.done is None else "yes" if line.done else "no"
+            made.add_row(next(names, ""), line.what, Text(verdict, style=output.STYLES.get(verdict, "")), because, done)
     screen.print(made)
-    option = f"--store {shlex.quote(store)}"
-    call = output.program()
-    screen.print(Text(f"$ {call} why {blocked.asked} {option}", style="bold"), soft_wrap=True)
-    show_answer(screen, blocked)
     screen.print(
-        f"\nAll of it is on record in {store}: {records} records, and they verify. Ask it yourself:", soft_wrap=True
+        f"All of it is on record in {store}: {records} records, and they verify. Ask it yourself:", soft_wrap=True
     )
-    for one in told:
-        if one.decision.verdict.value != "ALLOW" and one.decision.operation_id != blocked.asked:
-            screen.print(f"  {call} why {one.decision.operation_id} {option}", soft_wrap=True)
-    screen.print(f"  {call} budget show {option}", soft_wrap=True)
-    screen.print(f"  {call} ledger tail {option}", soft_wrap=True)
+    for command in _commands(lines, plans):
+        screen.print(f"  {output.program()} {command} --store {shlex.quote(store)}", soft_wrap=True)
 
 
-def _because(told: Told) -> str:
-    """Return the sentences of what stands out; where nothing does, how far its caps are used."""
-    from weighbridge.budgets.sentences import of_text
-    from weighbridge.cli.evaluate_answers import sentences
-
-    said = sentences(told.decision)
-    if not said and told.decision.budget is not None:
-        caps = told.decision.budget.caps
-        said = [f"cap `{cap.cap}`: {of_text(cap.usage_after or 0, cap.hard_cap, cap.unit)} used" for cap in caps]
-    return "\n".join(said)
+def _commands(lines: list[Line], plans: list[tuple[Told, Looked]]) -> Iterator[str]:
+    """Yield the commands that explain: of each account the strictest decision, then everything."""
+    for told, _ in plans:
+        own = [line.moment for line in lines if line.account == told.account.name]
+        for verdict in ("WARN", "BLOCK"):
+            asked = [one.why for one in own if one.verdict == verdict and one.why is not None]
+            yield from (f"why {identity}" for identity in asked[-1:])
+    yield f"plan show {plans[1][0].plan_id}"
+    yield "budget show"
+    yield "ledger tail"

@@ -72,6 +72,7 @@ def evaluate(
     from weighbridge.cli.lines import Source
     from weighbridge.domain.context import Role
     from weighbridge.domain.principal import Principal
+    from weighbridge.storage.addresses import shown
 
     document = wiring.load_document(policy)
     place = store or default_store(contexts[0], document, asked_as)
@@ -88,7 +89,7 @@ def evaluate(
         run.over(sources, show, watched=not quiet and not (lines and sys.stdout.isatty()))
     show.close()
     if not quiet:
-        run.tally.summarise(place)
+        run.tally.summarise(shown(place))
     raise typer.Exit(run.tally.exit_code)
 
 

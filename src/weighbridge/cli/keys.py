@@ -1,4 +1,4 @@
-"""`weighbridge keys create|rotate|show`: the keys that seal."""
+"""`weighbridge keys create|rotate|record|show`: the keys that seal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from weighbridge.cli import output
-from weighbridge.cli.stores import JsonOption
+from weighbridge.cli.stores import JsonOption, StoreOption, reading, store_or_default
 
 KeysOption = Annotated[
     Path | None,
@@ -19,6 +19,8 @@ KeysOption = Annotated[
         show_default=False,
     ),
 ]
+
+_RECORD = "put it on record in the ledgers that it seals: weighbridge keys record --by PERSON --reason TEXT"
 
 app: typer.Typer = typer.Typer(no_args_is_help=True, help="Make and change the keys that seal.")
 
@@ -44,6 +46,7 @@ def create(
     folder = folder_or_default(keys)
     print(make(folder, name, wiring.system_surroundings().entropy))
     output.note(f"keep {folder} to yourself; give {folder / PUBLIC} to whoever is to check")
+    output.note(_RECORD)
 
 
 @app.command()
@@ -66,8 +69,41 @@ def rotate(
     folder = folder_or_default(keys)
     print(renew(folder, wiring.system_surroundings().entropy, at_once=at_once))
     output.note(f"give {folder / PUBLIC} again to whoever is to check")
+    output.note(_RECORD)
     if at_once:
         output.note("whoever knows the old key can still sign with it: tell them to take it out of their file")
+
+
+@app.command("record")
+def record_change(
+    *,
+    by: Annotated[str, typer.Option("--by", metavar="PERSON", help="Who changed the key.")],
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why.")],
+    store: StoreOption = None,
+    keys: KeysOption = None,
+    as_json: JsonOption = None,
+) -> None:
+    """Put on record which key seals from now on, in every ledger of a store that does not say so yet.
+
+    One record (`KEY_CHANGED`) for each tenant: the public key, the ids of all keys that sign, who and why. Run again after an
+    interruption, it goes on where it was.
+    """
+    from weighbridge import wiring
+    from weighbridge.domain.context import Role
+    from weighbridge.domain.principal import Principal
+    from weighbridge.keys import signers
+
+    found = signers(folder_or_default(keys))
+    key, signing = str(found[0].key), tuple(signer.key.id.hex() for signer in found)
+    person = Principal(id=by, role=Role.ADMIN, person=True)
+    with reading(store) as reader:
+        tenants = reader.tenants()
+    with wiring.open_acts(store_or_default(store)) as (acts, _):
+        seqs = {tenant: acts.change_key(tenant, key, signing, person, reason) for tenant in tenants}
+    made = [{"tenant_id": tenant, "seq": seq, "key": key} for tenant, seq in seqs.items() if seq is not None]
+    if output.wants_json(as_json):
+        output.write_json(made)
+    output.note(f"{len(made):,} ledgers now say that {signing[0]} seals them; {len(seqs) - len(made):,} said so before")
 
 
 @app.command()

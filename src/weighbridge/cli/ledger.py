@@ -22,7 +22,17 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, NamedTuple, cast
 import typer
 
 from weighbridge.cli import output
-from weighbridge.cli.stores import EMPTY, JsonOption, StoreOption, TenantOption, reading, tenant_or_default
+from weighbridge.cli.stores import (
+    EMPTY,
+    ArchiveOption,
+    JsonOption,
+    StoreOption,
+    TenantOption,
+    archive_files,
+    reading,
+    reading_with,
+    tenant_or_default,
+)
 from weighbridge.errors import LedgerCorrupt, NotFound, StoreError, UsageError
 
 if TYPE_CHECKING:
@@ -56,8 +66,9 @@ app: typer.Typer = typer.Typer(no_args_is_help=True, help="Read the ledger, and 
 
 @app.command()
 def verify(
-    file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="An export, gzipped or not, or the file of a store.")
+    given: Annotated[
+        str | None,
+        typer.Argument(metavar="[FILE]", help="An export, gzipped or not, or the file or address of a store."),
     ] = None,
     *,
     store: StoreOption = None,
@@ -89,27 +100,33 @@ def verify(
             show_default=False,
         ),
     ] = None,
+    archive: ArchiveOption = None,
     as_json: JsonOption = None,
 ) -> None:
     """Check that the ledger is what was written, and name the first record that is not.
 
     Exit code 0 when it verifies, 4 when it does not. Without a checkpoint or a witness no check can show that the end was cut
-    off, that an old copy was put back, or that everything was computed anew.
+    off, that an old copy was put back, or that everything was computed anew. Without the archives, of what was archived only the
+    hashes are checked.
     """
     seen, key = _witness(witness), _content_key(key_file)
-    if file is not None and store is not None:
+    if given is not None and store is not None:
         raise UsageError("name an export or a store, one at a time")
+    is_file = given is not None and "://" not in given
+    file, store = (Path(given or ""), store) if is_file else (None, given or store)
     if public is not None and not checkpoint:
         raise UsageError("public keys are for checkpoints; name one with --checkpoint")
     seals = _opened(checkpoint, public) if checkpoint else []
     heads = [head for opened, _ in seals for head in opened.heads if tenant in {None, head.tenant_id}]
     checked: Sequence[Audit | ExportReport]
     if file is not None and not _starts_with(file, _SQLITE_MAGIC):
+        if archive:
+            raise UsageError("an archive is an export itself; --archive goes with a store")
         checked = [_verify_export(file, tenant, seen, key, heads)]
     elif key is not None:
         raise UsageError("a key is for the content of an export; a store is checked with its own")
     else:
-        checked = _verify_store(str(file) if file is not None else store, tenant, seen, heads)
+        checked = _verify_store(str(file) if file is not None else store, tenant, seen, heads, archive or [])
     if output.wants_json(as_json):
         output.write_json([_checked_line(one) for one in checked] or [{"tenants": 0, "records": 0}])
     else:
@@ -146,19 +163,38 @@ def _show_unsealed(checked: Sequence[Audit | ExportReport], heads: Sequence[Tena
 
 
 def _verify_store(
-    store: str | None, tenant: str | None, witness: tuple[int, str] | None, seen: Sequence[TenantHead]
+    store: str | None,
+    tenant: str | None,
+    witness: tuple[int, str] | None,
+    seen: Sequence[TenantHead],
+    archives: Sequence[Path],
 ) -> list[Audit]:
     from weighbridge.storage.audit import verify_tenant
 
-    with reading(store) as reader:
-        sealed = {head.tenant_id for head in seen}
-        tenants = tuple(sorted({*reader.tenants(), *sealed})) if tenant is None else (tenant,)
+    with reading(store) as reader, archive_files(archives) as files:
+        names, sealed = frozenset(reader.tenants()), {head.tenant_id for head in seen}
+        tenants = tuple(sorted(names | sealed)) if tenant is None else (tenant,)
         if witness is not None and len(tenants) != 1:
             raise UsageError("a witness saw one tenant; say which with --tenant")
-        if tenant is not None and tenant not in {*reader.tenants(), *sealed} and witness is None:
+        known = tenant is None or tenant in names | sealed or reader.head(tenant).seq
+        if not known and witness is None:
             raise NotFound(f"the store knows no tenant `{tenant}`")
         with _counting(sum(reader.head(name).seq for name in tenants), "records") as advance:
-            return [verify_tenant(reader, name, witness=witness, seen=seen, progress=advance) for name in tenants]
+            return [
+                verify_tenant(
+                    reader, name, witness=witness, seen=seen, progress=advance, archives=files, listed=name in names
+                )
+                for name in tenants
+            ]
+
+
+def verify_file(file: Path) -> ExportReport:
+    """Return what is wrong with an export, gzipped or not.
+
+    Raises:
+        LedgerCorrupt: its compressed data is damaged.
+    """
+    return _verify_export(file, None, None, None, ())
 
 
 def _verify_export(
@@ -223,13 +259,30 @@ def _checked_line(one: Audit | ExportReport) -> dict[str, Any]:
     from weighbridge.verify import ExportReport
 
     names = ("first_seq", "last_seq", "contents", "contents_checked") if isinstance(one, ExportReport) else ()
+    return (
+        {
+            "tenant_id": one.tenant_id,
+            "ok": one.ok,
+            "records": one.records,
+            "head": {"seq": one.head[0], "hash": one.head[1]},
+            "faults": [fault._asdict() for fault in one.faults],
+        }
+        | _archived_line(one)
+        | {name: getattr(one, name) for name in names}
+    )
+
+
+def _archived_line(one: Audit | ExportReport) -> dict[str, Any]:
+    import msgspec
+
+    from weighbridge.storage.audit import Audit
+
+    if not isinstance(one, Audit) or not one.archives:
+        return {}
     return {
-        "tenant_id": one.tenant_id,
-        "ok": one.ok,
-        "records": one.records,
-        "head": {"seq": one.head[0], "hash": one.head[1]},
-        "faults": [fault._asdict() for fault in one.faults],
-    } | {name: getattr(one, name) for name in names}
+        "archives": [msgspec.structs.asdict(archived) for archived in one.archives],
+        "not_recomputed_to": one.archived_to,
+    }
 
 
 def _show_checked(checked: Sequence[Audit | ExportReport], *, witnessed: bool) -> None:
@@ -243,6 +296,7 @@ def _show_checked(checked: Sequence[Audit | ExportReport], *, witnessed: bool) -
         if one.ok:
             screen.print(f"tenant {tenant}: {_covered(one)}", style="green")
             screen.print(f"  the last one: {one.head[0]}:{one.head[1]}", soft_wrap=True)
+            _show_archived(one)
             continue
         first = one.first_bad
         place = f"the first bad record is {first.seq}" if first is not None and first.seq else "no single record is bad"
@@ -255,6 +309,21 @@ def _show_checked(checked: Sequence[Audit | ExportReport], *, witnessed: bool) -
         screen.print(LIMITS, style="dim")
     if any(_content_unchecked(one) for one in checked):
         screen.print(CONTENT_LIMITS, style="dim")
+
+
+def _show_archived(one: Audit | ExportReport) -> None:
+    """Say what was archived, and what could not be computed without it."""
+    from weighbridge.storage.audit import NOT_RECOMPUTED, Audit
+
+    if not isinstance(one, Audit):
+        return
+    for archived in one.archives:
+        span = f"  records {archived.first_seq} to {archived.last_seq} are archived in {archived.place}"
+        output.console().print(output.safe(span), style="dim", soft_wrap=True)
+    if one.archived_to:
+        said = f"  up to record {one.archived_to} only hashes were checked where a body is archived; not recomputed:"
+        hint = "For that, hand in every archive: --archive FILE"
+        output.console().print(f"{said} {NOT_RECOMPUTED}. {hint}", style="yellow", soft_wrap=True)
 
 
 def _covered(one: Audit | ExportReport) -> str:
@@ -283,7 +352,7 @@ CONTENT_LIMITS = (
 )
 LIMITS = (
     "What this cannot show: an end that was cut off, an old copy put back, or everything computed anew. For that, keep number "
-    "and hash of the last record where nobody who can write the file can reach, and check with --witness SEQ:HASH."
+    "and hash of the last record where nobody who can write the store can reach, and check with --witness SEQ:HASH."
 )
 
 
@@ -336,6 +405,7 @@ def export(
         Path | None,
         typer.Option("--key", metavar="FILE", help="A bundle: the public keys that sealed.", show_default=False),
     ] = None,
+    archive: ArchiveOption = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")] = False,
 ) -> None:
     """Write one tenant's ledger in a form that anybody can check without the store.
@@ -352,11 +422,11 @@ def export(
             raise UsageError(
                 "a bundle holds a span of time (--from, --to) and no content; leave --after and --with-content out"
             )
-        _bundle(out, store, tenant, span=(since, to), form=form, places=checkpoint, public=public)
+        _bundle(out, store, tenant, archive, span=(since, to), form=form, places=checkpoint, public=public)
         return
     if since or to or form or checkpoint or public:
         raise UsageError("--from, --to, --form, --checkpoint and --key are for a bundle: --out FILE.zip")
-    with reading(store) as reader:
+    with reading_with(store, archive) as reader:
         tenant_id = tenant_or_default(tenant, reader)
         lines = export_ledger(reader, tenant_id, after_seq=after, contents=with_content)
         count = 0
@@ -373,6 +443,7 @@ def _bundle(
     out: Path,
     store: str | None,
     tenant: str | None,
+    archives: Sequence[Path] | None,
     *,
     span: tuple[str | None, str | None],
     form: str | None,
@@ -388,7 +459,7 @@ def _bundle(
 
     seals = _opened(places, public) if places else []
     keys = public_keys(public or folder_or_default(None)) if seals else ()
-    with reading(store) as reader:
+    with reading_with(store, archives) as reader:
         tenant_id = tenant_or_default(tenant, reader)
         zones = reader.head(tenant_id).zones or with_zone(None, "UTC", 0)
         from_ms, to_ms = (None if text is None else instant(text, zones) for text in span)
@@ -475,6 +546,7 @@ def show(
 ) -> None:
     """Show one record with everything in it."""
     from weighbridge.cli.why import timeline
+    from weighbridge.ledger.archive import require_kept
     from weighbridge.ledger.story import story_of
 
     lines = output.wants_json(as_json)
@@ -485,6 +557,8 @@ def show(
             last = reader.head(tenant_id).seq
             hint = f"the last one is {last}" if last or reader.tenants() else EMPTY
             raise NotFound(f"tenant `{tenant_id}` has no record {seq}; {hint}")
+        if not lines:
+            require_kept(stored.body)
         story = None if lines else story_of(reader, tenant_id, "", [stored.body])
     if story is None:
         output.write_json([_line(stored)])
@@ -499,13 +573,23 @@ def _portions(records: Iterator[StoredRecord]) -> Iterator[list[StoredRecord]]:
         yield some
 
 
+def _glance_archived(stub: bytes) -> Glance:
+    from weighbridge.ledger.archive import read_stub
+
+    return Glance("", "", "", f"archived in `{read_stub(stub).file}`", "")
+
+
 def _show_records(some: list[StoredRecord], *, lines: bool) -> None:
+    from weighbridge.ledger.archive import is_stub
     from weighbridge.ledger.record import decode
 
     if lines:
         output.write_json(_line(stored) for stored in some)
         return
-    seen = [(stored.seq, glance(decode(stored.body))) for stored in some]
+    seen = [
+        (stored.seq, _glance_archived(stored.body) if is_stub(stored.body) else glance(decode(stored.body)))
+        for stored in some
+    ]
     screen = output.console()
     screen.print(output.best(screen.width, [partial(_glances, seen, layout) for layout in _LAYOUTS]))
     output.flush()

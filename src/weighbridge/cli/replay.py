@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from weighbridge.cli import output
-from weighbridge.cli.stores import JsonOption, StoreOption, TenantOption, reading, tenant_or_default
+from weighbridge.cli.stores import ArchiveOption, JsonOption, StoreOption, TenantOption, reading_with, tenant_or_default
 from weighbridge.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def replay(
     everything: Annotated[bool, typer.Option("--all", help="Every run of the tenant.")] = False,
     store: StoreOption = None,
     tenant: TenantOption = None,
+    archive: ArchiveOption = None,
     as_json: JsonOption = None,
 ) -> None:
     """Judge recorded runs again and compare the bytes.
@@ -43,7 +44,7 @@ def replay(
     lines = output.wants_json(as_json)
     outcomes: Counter[str] = Counter()
     shown = output.table("Run", "Record", "Verdict", "Outcome", "Which")
-    with reading(store) as reader:
+    with reading_with(store, archive) as reader:
         tenant_id = tenant_or_default(tenant, reader)
         total = reader.head(tenant_id).seq if everything else 0
         with output.progress(total, "runs") as advance:

@@ -11,7 +11,7 @@ import typer
 from weighbridge.cli import output
 from weighbridge.cli.keys import KeysOption, folder_or_default
 from weighbridge.cli.stores import JsonOption, StoreOption, TenantOption, reading, store_or_default, tenant_or_default
-from weighbridge.errors import NotFound, UsageError
+from weighbridge.errors import NotFound, StoreError, UsageError
 
 if TYPE_CHECKING:
     from weighbridge.ledger.checkpoint import Checkpoint, OpenedSeal
@@ -64,6 +64,24 @@ def seal(
     every_records: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Go on, and seal again after N records.", show_default=False)
     ] = None,
+    witness: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--witness",
+            metavar="URL",
+            help="A process that cosigns (`witness serve`); may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    witness_key: Annotated[
+        Path | None,
+        typer.Option(
+            "--witness-key", metavar="FILE", help="The keys of these witnesses, one a line.", show_default=False
+        ),
+    ] = None,
+    cosigned: Annotated[
+        Path, typer.Option("--cosigned", metavar="FOLDER", help="Where to put what witnesses cosigned.")
+    ] = Path("weighbridge.cosigned"),
     begin: Annotated[bool, typer.Option("--begin", help="There is no seal yet: begin the log.")] = False,
     store: StoreOption = None,
     keys: KeysOption = None,
@@ -76,12 +94,14 @@ def seal(
     from weighbridge import wiring
     from weighbridge.keys import public_keys, signers
     from weighbridge.sealer import Pace, Sealer, keep_sealing
+    from weighbridge.storage.locking import LockLost
     from weighbridge.verifier.checking import signature_check
 
     folder, check = folder_or_default(keys), signature_check()
     pace = _pace(every, every_records)
     witnesses = [wiring.open_witness(place) for place in to or ()]
-    with reading(store) as reader, wiring.sealing_lock(store_or_default(store)).held():
+    cosigners = [wiring.open_cosigner(place, witness_key) for place in witness or ()]
+    with reading(store) as reader, wiring.sealing_lock(store_or_default(store)).held() as still_held:
         sealer = Sealer(
             reader,
             witnesses,
@@ -89,6 +109,9 @@ def seal(
             keys=public_keys(folder),
             check=check,
             clock_ms=wiring.system_surroundings().clock_ms,
+            still_alone=still_held,
+            cosigners=cosigners,
+            cosigned=lambda number, note: _keep_cosigned(cosigned, number, note),
         )
         last = sealer.resume(begin=begin)
         made = sealer.seal()
@@ -106,7 +129,10 @@ def seal(
                     told=lambda made: _tell(made, as_json),
                 )
             except KeyboardInterrupt:
-                raise typer.Exit(output.INTERRUPTED) from None  # sealing on ends like this, and in no other way
+                raise typer.Exit(output.INTERRUPTED) from None
+            except (StoreError, LockLost):
+                output.note("sealing has ended; whatever starts this again goes on with what was sealed last")
+                raise
 
 
 def prove(
@@ -126,6 +152,7 @@ def prove(
     Where an id leads to several records, each gets a line. They name no other tenant.
     """
     from weighbridge.ledger import proof
+    from weighbridge.ledger.archive import require_kept
 
     checkpoints = open_checkpoints(checkpoint, key, keys)
     with reading(store) as reader, reader.snapshot() as moment:
@@ -136,6 +163,8 @@ def prove(
         bodies = [stored.body for seq in seqs if (stored := moment.record(tenant_id, seq)) is not None]
         if not bodies:
             raise NotFound(f"no record of tenant `{tenant_id}` is about `{identity}`")
+        for body in bodies:
+            require_kept(body)
         newest = checkpoints[-1][0]
         head = newest.head(tenant_id)
         size = head.size if head is not None else 0
@@ -176,6 +205,17 @@ def prove_growth(
 
         made = proof.prove_growth(by_number[earlier], by_number[later], seals, leaves)
     _write(out, proof.encode(made))
+
+
+def _keep_cosigned(folder: Path, number: int, note: str) -> None:
+    """Keep the signed note of a seal with the cosignatures of its witnesses; what was there of it is replaced."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = folder / f".{number:016d}.partial"
+        partial.write_text(note, "utf-8")
+        partial.replace(folder / f"{number:016d}.note")
+    except OSError as error:
+        raise UsageError(f"`{folder}` cannot hold what witnesses cosigned ({error.strerror})") from None
 
 
 def _pace(every: str | None, records: int | None) -> Any:

@@ -5,16 +5,17 @@ Commands that look at a ledger make none: a store that does not exist is a wrong
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from weighbridge.errors import UsageError
+from weighbridge.errors import RecordArchived, UsageError
 
 if TYPE_CHECKING:
+    from weighbridge.storage.archives import ArchiveFile
     from weighbridge.storage.reading import LedgerReader
 
 StoreOption = Annotated[
@@ -29,6 +30,11 @@ TenantOption = Annotated[
 ]
 JsonOption = Annotated[
     bool | None, typer.Option("--json/--table", help="JSON lines, or tables. Default: tables on a terminal.")
+]
+
+ArchiveOption = Annotated[
+    list[Path] | None,
+    typer.Option("--archive", metavar="FILE", help="An archive of this ledger; may be repeated.", show_default=False),
 ]
 
 EMPTY = "the store holds no records; a copy made without the `-wal` file beside it lacks what stood there"
@@ -102,3 +108,33 @@ def reading(store: str | None) -> Iterator[LedgerReader]:
         yield opened
     finally:
         opened.close()
+
+
+@contextmanager
+def archive_files(places: Sequence[Path]) -> Iterator[tuple[ArchiveFile, ...]]:
+    """Open archives.
+
+    Raises:
+        UsageError: one cannot be read or is none.
+    """
+    from weighbridge.storage.archives import ArchiveFile
+
+    with ExitStack() as held:
+        yield tuple(held.enter_context(closing(ArchiveFile(place))) for place in places)
+
+
+@contextmanager
+def reading_with(store: str | None, archives: Sequence[Path] | None) -> Iterator[LedgerReader]:
+    """Open an existing store as `reading` does, and read what was archived from the files.
+
+    Raises:
+        RecordArchived: of what was asked for, a body is in an archive that was not handed in.
+    """
+    from weighbridge.storage.archives import with_archives
+
+    with reading(store) as reader, archive_files(archives or ()) as files:
+        try:
+            yield with_archives(reader, files) if files else reader
+        except RecordArchived as error:
+            advice = "this needs what those records say: hand in every archive with --archive FILE"
+            raise RecordArchived(error.file, error.sha256, error.span, advice) from None

@@ -5,6 +5,7 @@ Everything told here is read from the ledger; the sentences are derived from the
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import groupby
@@ -16,11 +17,12 @@ import typer
 from weighbridge.cli import output
 from weighbridge.cli.stores import (
     EMPTY,
+    ArchiveOption,
     JsonOption,
     StoreOption,
     TenantOption,
     other_tenants,
-    reading,
+    reading_with,
     tenant_or_default,
 )
 from weighbridge.errors import NotFound
@@ -48,22 +50,29 @@ BUDGET_EVENTS = ("BUDGET_RESERVE", "BUDGET_WARN", "BUDGET_BLOCK")
 JUDGING = frozenset({"VALIDATOR_RUN_SUMMARY", *BUDGET_EVENTS})
 IDLE = "not applicable"
 SETTLES_NOT = "no report of use gives any of it back"
+NOT_STORED = "The call was made, and its target stores something else than was asked."
+READ_BACK_FAILED = "its read-back failed, so it may be stored or not: look at the target before it is done again"
 ASKED = "Weighbridge was asked; acting on the answer was the host's."
 
 
 def why(
     identity: Annotated[str, typer.Argument(metavar="ID", help="A run, operation, plan, step or account id.")],
     *,
+    plan: Annotated[
+        str | None,
+        typer.Option("--plan", help="The plan that a step is of; its id is unique there alone.", show_default=False),
+    ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Every reason, and every validator, also where it had nothing to judge.")
     ] = False,
     store: StoreOption = None,
     tenant: TenantOption = None,
+    archive: ArchiveOption = None,
     as_json: JsonOption = None,
 ) -> None:
     """Tell why something was allowed, warned of or blocked, and everything on record about it."""
-    with reading(store) as reader:
-        story = told(reader, tenant_or_default(tenant, reader), identity)
+    with reading_with(store, archive) as reader:
+        story = told(reader, tenant_or_default(tenant, reader), identity, plan)
     if output.wants_json(as_json):
         output.write_json([story.document() | {"because": because(story)}])
     else:
@@ -72,8 +81,8 @@ def why(
         screen.print(timeline(story.entries, screen.width, folded=not everything))
 
 
-def told(reader: LedgerReader, tenant_id: str, identity: str) -> Story:
-    """Return the story of an id.
+def told(reader: LedgerReader, tenant_id: str, identity: str, plan_id: str | None = None) -> Story:
+    """Return the story of an id; of a step's, in one plan.
 
     Raises:
         NotFound: no record knows it; the message says where else to look.
@@ -82,7 +91,7 @@ def told(reader: LedgerReader, tenant_id: str, identity: str) -> Story:
 
     try:
         with reader.snapshot() as moment:
-            return tell(moment, tenant_id, identity)
+            return tell(moment, tenant_id, identity, within=plan_id)
     except NotFound as error:
         others = other_tenants(reader, tenant_id)
         if not others and not reader.head(tenant_id).seq:
@@ -208,6 +217,9 @@ def show_answer(screen: Console, story: Story, *, everything: bool = False) -> N
         screen.print(output.safe(_without_outcome(story.pending)), style=output.STYLES["WARN"])
     for line in _circumstances(story):
         screen.print(output.safe(line), style="dim")
+    for archived in story.archived:
+        said = f"records of it are archived in {archived.place}; --archive FILE tells of them, too"
+        screen.print(output.safe(said), style=output.STYLES["WARN"], soft_wrap=True)
 
 
 def _each_reason(found: list[Reason], *, everything: bool) -> Iterator[str]:
@@ -338,12 +350,23 @@ def _state(story: Story, first: Entry | None) -> Iterator[str]:
         yield f"{'The call was not made, and nothing' if executed else 'Nothing'} {BLOCKED_BY_BUDGET}"
     elif story.state == "PENDING" and first is not None and first.fields.get("enforcement") == "asked":
         yield ASKED
+    elif unconfirmed := _unconfirmed(story):
+        yield from unconfirmed
     else:
         yield STATES.get(story.state or "", story.state or "")
         for one in story.pending:
             caps = " and ".join(f"`{cap}`" for cap in one.settles)
             settles = f"a report of use gives back what was not used of it to {caps}" if caps else SETTLES_NOT
             yield f"{_reserved(one)}; {settles}"
+
+
+def _unconfirmed(story: Story) -> list[str]:
+    """Return what became of a writeback that its read-back does not confirm; nothing of any other."""
+    ended = next((one for one in story.entries if one.type == "OPERATION_COMPLETED" and one.reasons), None)
+    if ended is None:
+        return []
+    made = NOT_STORED if ended.reasons == ("WRITE_NOT_STORED",) else "The call was made."
+    return [made, *_said_of_writing(ended)]
 
 
 def _budget_of_run(story: Story) -> Iterator[str]:
@@ -371,6 +394,7 @@ def _event(entry: Entry) -> str:
 
 
 def _said(entry: Entry) -> Iterator[str]:
+    from weighbridge.plans.sentences import told as told_of_plan
     from weighbridge.validators.explain import explain
 
     match entry.type:
@@ -389,8 +413,44 @@ def _said(entry: Entry) -> Iterator[str]:
             yield from _said_of_budget(entry)
         case "USAGE_REPORTED" | "BUDGET_SETTLE":
             yield from _said_of_use(entry)
+        case "OPERATION_COMPLETED":
+            yield from _said_by_entry(entry)
+            yield from _said_of_writing(entry)
+        case type_ if type_.startswith(_OF_PLANS):
+            yield told_of_plan(type_, entry.fields | {"details": entry.details}, next(iter(entry.reasons), None))
+            yield from _given(entry)
         case _:
-            yield from (f"{key} {_short(entry.fields[key])}" for key in _TELLING if entry.fields.get(key) is not None)
+            yield from _said_by_entry(entry)
+            yield from _given(entry)
+
+
+def _given(entry: Entry) -> Iterator[str]:
+    """Yield who did what a person does, and the reason that was given."""
+    if entry.words is not None:
+        text = entry.words.get("text")
+        yield f"{entry.actor.get('id', 'somebody')}: {'(erased)' if text is None else text}"
+
+
+_OF_PLANS = ("PLAN_", "STEP_")
+
+
+def _said_by_entry(entry: Entry) -> Iterator[str]:
+    yield from (f"{key} {_short(entry.fields[key])}" for key in _TELLING if entry.fields.get(key) is not None)
+
+
+def _said_of_writing(entry: Entry) -> Iterator[str]:
+    """Yield what the read-back of a writeback found, with the values where they are still kept."""
+    if entry.fields.get("compared") and not entry.fields.get("differs"):
+        yield f"read back, and stored as asked: {', '.join(entry.fields['compared'])}"
+    if "READ_BACK_FAILED" in entry.reasons:
+        yield READ_BACK_FAILED
+    values = (entry.read_back or {}).get("values")
+    for field in entry.fields.get("differs", ()):
+        if values is None:
+            yield f"`{field}` is stored otherwise than asked (the values were erased)"
+            continue
+        stored = json.dumps(values["stored"][field], ensure_ascii=False) if field in values["stored"] else "nothing"
+        yield f"`{field}` was asked as {json.dumps(values['asked'][field], ensure_ascii=False)}, and {stored} is stored"
 
 
 def _said_of_budget(entry: Entry) -> Iterator[str]:

@@ -229,3 +229,7 @@ def _states_facts(document: dict[str, Any]) -> bool:
     steps = plan.get("steps") if isinstance(plan, dict) else None
     parts = [document.get("proposal"), *(steps if isinstance(steps, list) else ())]
     return any(isinstance(part, dict) and "facts" in part for part in parts)
+
+
+# Understood here and not at its first use, which two threads must not make at the same time: msgspec would crash.
+msgspec.json.Decoder(ValidationContext)

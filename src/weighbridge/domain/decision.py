@@ -116,7 +116,7 @@ class BudgetDecision(msgspec.Struct, frozen=True):
         return tuple(dict.fromkeys(found))
 
 
-class OperationDecision(msgspec.Struct, frozen=True):
+class OperationDecision(msgspec.Struct, frozen=True, weakref=True):
     """The answer for one operation: every choke point that applied, in the table's order, and its budget; one record (G10).
 
     ``budget`` is None where a choke point said BLOCK: an action that is not safe costs nothing (B11). ``state`` is ``BLOCKED``,
@@ -178,3 +178,42 @@ class AlreadyExecuted(WeighbridgeError):
             f"operation id `{decision.operation_id}` was already allowed and is {state}; it is not run twice. "
             "Use a new operation id for a new attempt"
         )
+
+
+class WriteUnconfirmed(WeighbridgeError):
+    """A writeback was called and returned, and that the target stores what was asked is not confirmed. It is not run again.
+
+    What it reserved stays spent (B7), and its operation is FAILED on record, with ``reason``. ``value`` is what the function
+    returned (None in a copy from another process); ``differs`` names the fields that are stored otherwise.
+    """
+
+    reason: str = ""
+
+    def __init__(
+        self, decision: OperationDecision, said: str, differs: tuple[str, ...] = (), value: object = None
+    ) -> None:
+        self.decision: OperationDecision = decision
+        self.said: str = said
+        self.differs: tuple[str, ...] = differs
+        self.value: object = value
+        super().__init__(f"`{decision.operation}` (operation `{decision.operation_id}`) {said}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.decision, self.said, self.differs)  # the function's value may be anything
+
+    @property
+    def operation_id(self) -> str:
+        """Return the id under which it is on record."""
+        return self.decision.operation_id
+
+
+class WriteNotStored(WriteUnconfirmed):
+    """The read-back found something else than was asked, in the fields of ``differs``."""
+
+    reason: str = "WRITE_NOT_STORED"
+
+
+class ReadBackFailed(WriteUnconfirmed):
+    """The read-back did not answer: the write may have happened or not. Its ``__cause__`` says why."""
+
+    reason: str = "READ_BACK_FAILED"

@@ -157,3 +157,8 @@ def _convert(document: Any, kind: Any, path: str) -> Any:
         message, _, place = str(error).partition(" - at `$")
         where = f"{path}{place.rstrip('`')}".lstrip(".")
         raise ContextError(where, message[:1].lower() + message[1:] + suggestion(message, place, kind)) from None
+
+
+# Understood here and not at their first use, which two threads must not make at the same time: msgspec would crash.
+msgspec.json.Decoder(SpendingRequest)
+msgspec.json.Decoder(Tokens)

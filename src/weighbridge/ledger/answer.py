@@ -22,6 +22,7 @@ from weighbridge.domain.decision import (
     ValidatorResult,
 )
 from weighbridge.domain.verdict import Verdict
+from weighbridge.ledger.archive import require_kept
 from weighbridge.ledger.record import BUDGET_DECISIONS, UNLIMITED
 
 _VERDICTS = {verdict.value: verdict for verdict in Verdict}  # a look-up costs a fifth of a call of the enumeration
@@ -29,7 +30,7 @@ _VERDICTS = {verdict.value: verdict for verdict in Verdict}  # a look-up costs a
 
 def gate_decisions(body: bytes, record_hash: bytes, *, replayed: bool) -> tuple[GateDecision, ...]:
     """Return the decision of every run in a record, in order."""
-    return _gates(canonical.decode(body), record_hash, replayed=replayed)
+    return _gates(_decoded(body), record_hash, replayed=replayed)
 
 
 def _gates(record: dict[str, Any], record_hash: bytes, *, replayed: bool) -> tuple[GateDecision, ...]:
@@ -50,7 +51,7 @@ def operation_decision(
     body: bytes, record_hash: bytes, operation_id: str, state: str, *, replayed: bool
 ) -> OperationDecision:
     """Return the decision on one operation."""
-    record = canonical.decode(body)
+    record = _decoded(body)
     operation = next((event["operation"] for event in record["events"] if "operation" in event), "unknown")
     common = record["common"]
     about = {name: common[name] for name in ("account_id", "plan_id", "step_id") if name in common}
@@ -124,6 +125,11 @@ def _decision(
 
 def inputs_of(body: bytes, validation_run_id: str) -> str:
     """Return the hash of what a recorded run was judged from: what leave to retry it is bound to (G8)."""
-    record = canonical.decode(body)
+    record = _decoded(body)
     told = (record["common"] | event for event in record["events"] if event["type"] == "VALIDATOR_RUN_SUMMARY")
     return str(next(said["inputs_hash"] for said in told if said["validation_run_id"] == validation_run_id))
+
+
+def _decoded(body: bytes) -> Any:
+    require_kept(body)
+    return canonical.decode(body)

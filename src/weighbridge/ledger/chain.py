@@ -27,7 +27,7 @@ SEQ_BYTES = 8
 
 FOLLOWS = frozenset(
     {"head", "identity", "blocked proposal", "retry authorisation", "subject", "content", "purpose"}
-    | {"counter", "consumption", "counter family"}
+    | {"counter", "consumption", "counter family", "plan row", "outcome row", "archived row"}
 )
 """The parts that follow from records; every other fault is one of the records themselves."""
 
@@ -72,12 +72,15 @@ def first_bad(faults: Iterable[Fault]) -> Fault | None:
     return min(faults, key=bad_order, default=None)
 
 
-def check_link(previous: tuple[int, bytes], seq: int, leaf: bytes, hash_: bytes, body: bytes) -> Fault | None:
-    """Return what is wrong with the record that should follow ``previous`` (its number and hash), if anything (L3)."""
+def check_link(previous: tuple[int, bytes], seq: int, leaf: bytes, hash_: bytes, body: bytes | None) -> Fault | None:
+    """Return what is wrong with the record that should follow ``previous`` (its number and hash), if anything (L3).
+
+    ``body`` is None where it was archived: then its leaf hash stands for it.
+    """
     expected_seq = previous[0] + 1
     if seq != expected_seq:
         return Fault(expected_seq, "chain", f"record {expected_seq} is missing; record {seq} stands in its place")
-    if leaf_hash(body) != leaf:
+    if body is not None and leaf_hash(body) != leaf:
         return Fault(seq, "chain", f"the body of record {seq} does not match its leaf hash")
     if link(previous[1], seq, leaf) != hash_:
         return Fault(seq, "chain", f"record {seq} does not continue record {seq - 1}")

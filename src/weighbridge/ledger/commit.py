@@ -6,7 +6,7 @@ bytes for the same submissions in the same order, and a fold over the records (`
 
 Identities have four kinds: ``run`` and ``op``, which bind an id to the hash of its request, ``end``, which binds an
 operation to its reported outcome, and ``use``, to its reported consumption, so that a report that is repeated is one report.
-What a reservation does to counters is decided in ``ledger.reserving``.
+What a reservation does to counters is decided in ``ledger.reserving``, what a move does to a plan in ``ledger.planning``.
 """
 
 from __future__ import annotations
@@ -17,15 +17,20 @@ import msgspec
 
 from weighbridge.budgets.decide import Counter
 from weighbridge.domain.instant import format_instant
+from weighbridge.domain.outcome import OutcomeRow
+from weighbridge.domain.plan import PlanState
+from weighbridge.domain.principal import is_among
 from weighbridge.domain.verdict import Verdict
 from weighbridge.errors import IdempotencyConflict, NotFound, TenantMismatch, UsageError
-from weighbridge.ledger import chain, record, reserving
+from weighbridge.ledger import capturing, chain, plan_refusals, planning, record, reserving
+from weighbridge.ledger.plan_moves import Planned
 from weighbridge.ledger.submission import (
     BlockedProposal,
     Committed,
     Consumption,
     Head,
     Identity,
+    PlanMove,
     Reservation,
     RetryAuthorisation,
     RunDraft,
@@ -53,6 +58,7 @@ class Effects(msgspec.Struct, frozen=True, gc=False):
     """Everything one record changes. ``identities`` are new ones and operations whose state changed.
 
     ``counters`` and ``consumption`` are whole rows, by name; ``families`` replace those that counted, None where they stay.
+    ``plans`` and ``outcomes`` are whole rows.
     """
 
     tenant_id: str
@@ -69,6 +75,8 @@ class Effects(msgspec.Struct, frozen=True, gc=False):
     counters: tuple[tuple[str, Counter], ...] = ()
     consumption: tuple[tuple[str, Consumption], ...] = ()
     families: tuple[str, ...] | None = None
+    plans: tuple[PlanState, ...] = ()
+    outcomes: tuple[OutcomeRow, ...] = ()
 
     @property
     def committed(self) -> Committed:
@@ -85,7 +93,9 @@ def decide(
 
     Raises:
         IdempotencyConflict: an id is bound to another request or to another pairing of ids (G3, G10).
-        NotFound: it completes an operation that was not allowed, or authorises a retry of what was not blocked.
+        NotFound: it completes an operation that was not allowed, authorises a retry of what was not blocked, or moves a plan that
+            there is not.
+        PlanRefused: what it does to a plan cannot be done now.
         UsageError: it cannot become a record at all (also CanonicalError).
     """
     _check(submission, erases)
@@ -131,7 +141,9 @@ def bound(decoded: record.Record) -> frozenset[_Named]:
 
 def _check(submission: Submission, erases: tuple[str, ...]) -> None:
     judged = bool(submission.runs) or submission.reservation is not None
-    if judged == bool(submission.events):
+    moves = (submission.plan is not None and not judged) or submission.outcome is not None
+    capturing.check(submission)
+    if judged == bool(submission.events) and not moves:
         raise UsageError("a record holds either a decision or other events; submit one of the two")
     if judged and submission.policy_version is None:
         raise UsageError("a decision comes with the policy version it was taken by")
@@ -143,6 +155,7 @@ def _check(submission: Submission, erases: tuple[str, ...]) -> None:
         _check_usage(submission.usage, submission)
     if not 0 <= submission.evaluation_time_ms <= _INSTANT_MS_MAX:
         raise UsageError(_NO_INSTANT)
+    plan_refusals.check(submission)
     does = (submission.completes, submission.usage, submission.authorises)
     if submission.events or erases or does != (None, None, None):
         _check_events(submission, erases)
@@ -199,6 +212,9 @@ def _names(submission: Submission) -> list[_Named]:
 
 def _known(submission: Submission, names: list[_Named], view: View) -> Replay | None:
     """Return the replay where every id is known for the same request in the same record; None where none is known."""
+    if submission.outcome is not None:
+        said = capturing.known(submission.outcome, view)
+        return None if said is None else Replay(said)
     if submission.completes is not None:
         return _known_end(*submission.completes, view)
     if submission.usage is not None:
@@ -208,10 +224,13 @@ def _known(submission: Submission, names: list[_Named], view: View) -> Replay | 
     found = [view.identity(kind, identity) for kind, identity, _ in names]
     first = next((identity for identity in found if identity is not None), None)
     if first is None:
-        return None
+        moved = planning.known(submission, view) if submission.plan is not None else None
+        return None if moved is None else Replay(moved)
     for (kind, name, request_hash), identity in zip(names, found, strict=True):
         if identity is None or identity.request_hash != request_hash or identity.seq != first.seq:
             raise IdempotencyConflict(kind, name, identity.seq if identity is not None else first.seq)
+    if submission.plan is not None and not planning.holds(submission.plan, view.body(first.seq)):
+        raise IdempotencyConflict(*names[0][:2], first.seq)  # it was judged under this id, and moved no plan
     # G10: whether the record binds exactly these is seen when it is read, in `answer`.
     return Replay(first.seq, frozenset(names), first.state)
 
@@ -292,6 +311,8 @@ class _Kernel:
         self._zones = self._previous.zones
         self._state: str | None = None
         self._ours = False
+        self._verdict = Verdict.ALLOW
+        self._planning = planning.Planning(submission, view, self._seq)
 
     def effects(self, names: list[_Named]) -> Effects:
         submission = self._submission
@@ -302,6 +323,15 @@ class _Kernel:
         events = self._leading_events()
         self._ours = not events and not submission.runs and submission.reservation is not None
         events += self._decided() if names else self._told()
+        planned = self._planning.concluded(self._verdict)
+        outcomes: tuple[OutcomeRow, ...] = ()
+        if submission.outcome is not None:
+            event, row = capturing.captured(submission.outcome, self._view, self._seq)
+            events, outcomes = [*events, event], (row,)
+        if submission.plan is not None:
+            events += [planned.event] if planned.event is not None else []
+            self._ours = False
+            self._leave_out_unnamed(submission.plan, planned)
         self._bind(names)
         binds = bool(names) or submission.completes is not None or submission.usage is not None
         derived = record.common_subjects(common, binds=binds)
@@ -326,7 +356,16 @@ class _Kernel:
             counters=tuple(self._rows.counters.items()),
             consumption=tuple(self._rows.cells.items()),
             families=self._rows.families,
+            plans=() if planned.row is None else (planned.row,),
+            outcomes=outcomes,
         )
+
+    def _leave_out_unnamed(self, move: PlanMove, planned: Planned) -> None:
+        """L6: no record points to what was said for a move that did not come about."""
+        if planned.event is None:
+            left_out = {*move.content.values()}
+            judged = {hashed for run in self._submission.runs for hashed in run.summary.get("content", {}).values()}
+            self._contents = tuple(kept for kept in self._contents if kept[0] not in left_out - judged)
 
     def _common(self) -> dict[str, Any]:
         """Return what stands on every event. What rows follow from is written here, so that a fold finds it."""
@@ -373,14 +412,16 @@ class _Kernel:
         events, verdict = self._judged()
         reservation = self._submission.reservation
         if reservation is not None and verdict is not Verdict.BLOCK:
-            # A run beside it has said that the clock stepped back, and blocked.
-            findings = [] if self._submission.runs else self._clock_findings()
+            # A run beside it has said that the clock stepped back, or that the plan is not under way, and blocked.
+            alone = not self._submission.runs
+            findings = [*self._clock_findings(), *self._planning.reservation_findings()] if alone else []
             instant_ms = self._submission.evaluation_time_ms
             reserved = reserving.reserve(reservation, self._zones, instant_ms, self._rows, findings)
             events.append(reserved.event)
             verdict, self._ours = reserved.verdict, self._ours and not reserved.event["findings"]
         elif reservation is not None:  # L6: no record points to the reason for a reservation that was not asked for
             self._contents = tuple(kept for kept in self._contents if kept[0] != reservation.justification)
+        self._verdict = verdict
         if self._submission.operation is not None:
             # G10: the strictest of all; a BLOCK consumes the operation id.
             self._state = "BLOCKED" if verdict is Verdict.BLOCK else "PENDING"
@@ -412,7 +453,7 @@ class _Kernel:
         return events, Verdict.BLOCK if Verdict.BLOCK in verdicts else Verdict.ALLOW
 
     def _summary(self, run: RunDraft) -> dict[str, Any]:
-        findings = [*run.findings, *self._clock_findings()]
+        findings = [*run.findings, *self._planning.findings(run), *self._clock_findings()]
         summary: dict[str, Any] = {
             **run.summary,
             "type": record.VALIDATOR_RUN_SUMMARY,
@@ -423,7 +464,7 @@ class _Kernel:
         self._retry(run, summary, findings)
         verdict = Verdict.BLOCK if findings else run.verdict
         summary["findings"], summary["result"] = findings, str(verdict)
-        if verdict is Verdict.BLOCK:
+        if verdict is Verdict.BLOCK and not _passes(run, findings):
             self._blocked[run.choke_point, run.proposal_hash] = BlockedProposal(
                 run.validation_run_id, run.inputs_hash, self._policy_version, self._seq
             )
@@ -438,7 +479,7 @@ class _Kernel:
         if behind <= submission.max_clock_skew_ms:
             return []
         details = {"behind_ms": behind, "max_clock_skew_ms": submission.max_clock_skew_ms}
-        return [{"reason": "CLOCK_STEPPED_BACK", "details": details}]
+        return [{"reason": record.CLOCK_STEPPED_BACK, "details": details}]
 
     def _retry(self, run: RunDraft, summary: dict[str, Any], findings: list[dict[str, Any]]) -> None:
         """Say what a run retries; with nothing changed it needs an authorisation, which it uses up (G8)."""
@@ -460,9 +501,12 @@ class _Kernel:
     def _valid(self, given: RetryAuthorisation, inputs_hash: str) -> bool:
         common = self._submission.common
         proposers = {common.get(who, {}).get("id") for who in ("actor", "principal")}
+        plan = self._view.plan(common["plan_id"]) if isinstance(common.get("plan_id"), str) else None
+        if plan is not None:
+            proposers.update(plan.proposers)  # G8: of a step, whoever wrote the plan proposed it
         unused = given.used_seq is None and given.inputs_hash == inputs_hash
         # G8: nobody uses the leave they gave, whoever's proposal it was given for.
-        return unused and given.by not in proposers and given.expires_ms > self._submission.evaluation_time_ms
+        return unused and not is_among(given.by, proposers) and given.expires_ms > self._submission.evaluation_time_ms
 
     def _completed(self, event: dict[str, Any]) -> dict[str, Any]:
         """Return an event together with what it does, so that the record says all that follows from it."""
@@ -518,6 +562,15 @@ class _Kernel:
             last = time if last is None else max(last, time)
         version = self._submission.policy_version or self._previous.policy_version
         return Head(self._seq, hash_, last, version, self._zones)
+
+
+def _passes(run: RunDraft, findings: list[dict[str, Any]]) -> bool:
+    """Return whether a BLOCK is only about the moment or the way it was asked.
+
+    G8: asking for the same thing as it was approved, or when the clock is right again, is no retry of it.
+    """
+    judged = any(event.get("result") == Verdict.BLOCK for event in run.events)
+    return not judged and bool(findings) and all(found["reason"] in record.PASSING for found in findings)
 
 
 def _run_fields(run: RunDraft) -> dict[str, Any]:

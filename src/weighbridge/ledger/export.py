@@ -103,3 +103,10 @@ def _content(body: bytes | None) -> dict[str, Any]:
 
 def _line(value: dict[str, Any]) -> bytes:
     return canonical.encode(value) + b"\n"
+
+
+# Understood here and not at their first use, which two threads must not make at the same time: msgspec would crash.
+msgspec.json.Decoder(Header)
+msgspec.json.Decoder(RecordLine)
+msgspec.json.Decoder(ContentLine)
+msgspec.json.Decoder(Trailer)

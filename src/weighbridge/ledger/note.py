@@ -121,7 +121,7 @@ def sign_note(text: str, signers: Sequence[Signer]) -> str:
     message = _utf8(text)
     if message is None or not text.endswith("\n") or _CONTROL.search(text):
         raise UsageError("the text of a note is well-formed, ends with a newline and holds no other control characters")
-    lines = (_line(signer.key, signer.sign(message)) for signer in signers)
+    lines = (signature_line(signer.key.name, signer.key.id, signer.sign(message)) for signer in signers)
     return f"{text}\n{''.join(lines)}"
 
 
@@ -131,7 +131,7 @@ def open_note(note: str, keys: Iterable[VerifierKey], check: SignatureCheck) -> 
     Raises:
         NoteError: it is malformed, none of the keys signed it, or a line in the name of one of them is false.
     """
-    text, signatures = _split(note)
+    text, signatures = split_note(note)
     known = {(key.name, key.id): key for key in keys}
     message = _utf8(text)
     if message is None:
@@ -150,11 +150,17 @@ def open_note(note: str, keys: Iterable[VerifierKey], check: SignatureCheck) -> 
     return OpenedNote(text, tuple(signed_by))
 
 
-def _line(key: VerifierKey, signature: bytes) -> str:
-    return f"{_DASH}{key.name} {base64.b64encode(key.id + signature).decode()}\n"
+def signature_line(name: str, key_id: bytes, signature: bytes) -> str:
+    """Return the line of a note that holds a signature, newline included."""
+    return f"{_DASH}{name} {base64.b64encode(key_id + signature).decode()}\n"
 
 
-def _split(note: str) -> tuple[str, list[tuple[str, bytes, bytes]]]:
+def split_note(note: str) -> tuple[str, list[tuple[str, bytes, bytes]]]:
+    """Return the text of a note, and name, key id and signature of each of its lines. Nothing of it is checked.
+
+    Raises:
+        NoteError: it is malformed.
+    """
     if len(note) > NOTE_BYTES_MAX:
         raise NoteError(f"the note has more than {NOTE_BYTES_MAX} characters")
     body, blank, tail = note.rpartition("\n\n")

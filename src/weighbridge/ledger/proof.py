@@ -228,3 +228,8 @@ def _hex(path: Proof) -> _Hex:
 
 def _proof(path: _Hex) -> Proof:
     return tuple(root_bytes(item) for item in path)
+
+
+# Understood here and not at their first use, which two threads must not make at the same time: msgspec would crash.
+msgspec.json.Decoder(RecordProof)
+msgspec.json.Decoder(GrowthProof)

@@ -180,3 +180,7 @@ def _root(span: tuple[int, int, int], before: _Hex, leaves: Sequence[bytes], aft
     heads = [root_bytes(head) for head in (*before, *after)]
     known = list(zip(wanted, heads, strict=True))
     return joined((*known[: len(before)], *((1, leaf) for leaf in leaves), *known[len(before) :]))
+
+
+# Understood here and not at its first use, which two threads must not make at the same time: msgspec would crash.
+msgspec.json.Decoder(RangeProof)

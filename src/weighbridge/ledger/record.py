@@ -22,6 +22,7 @@ import msgspec
 
 from weighbridge import canonical
 from weighbridge.errors import LedgerCorrupt
+from weighbridge.ledger import archive
 
 VERSION = 1
 
@@ -32,17 +33,45 @@ VALIDATOR_RUN_SUMMARY = "VALIDATOR_RUN_SUMMARY"
 OPERATION_COMPLETED = "OPERATION_COMPLETED"
 RETRY_AUTHORISED = "RETRY_AUTHORISED"
 CONTENT_ERASED = "CONTENT_ERASED"
+KEY_CHANGED = "KEY_CHANGED"
+LEDGER_ARCHIVED = archive.LEDGER_ARCHIVED
 BUDGET_RESERVE = "BUDGET_RESERVE"
 BUDGET_WARN = "BUDGET_WARN"
 BUDGET_BLOCK = "BUDGET_BLOCK"
 BUDGET_SETTLE = "BUDGET_SETTLE"
 USAGE_REPORTED = "USAGE_REPORTED"
 
+PLAN_CREATED = "PLAN_CREATED"
+PLAN_UPDATED = "PLAN_UPDATED"
+PLAN_SUBMITTED = "PLAN_SUBMITTED"
+PLAN_APPROVED = "PLAN_APPROVED"
+PLAN_REJECTED = "PLAN_REJECTED"
+PLAN_ACTIVATION_REFUSED = "PLAN_ACTIVATION_REFUSED"
+PLAN_ACTIVATED = "PLAN_ACTIVATED"
+PLAN_PAUSED = "PLAN_PAUSED"
+PLAN_RESUMED = "PLAN_RESUMED"
+PLAN_ABORTED = "PLAN_ABORTED"
+PLAN_COMPLETED = "PLAN_COMPLETED"
+PLAN_EXPIRED = "PLAN_EXPIRED"
+STEP_STARTED = "STEP_STARTED"
+STEP_COMPLETED = "STEP_COMPLETED"
+STEP_SKIPPED = "STEP_SKIPPED"
+STEP_BLOCKED = "STEP_BLOCKED"
+STEP_FAILED = "STEP_FAILED"
+
+OUTCOME_CAPTURED = "OUTCOME_CAPTURED"
+
 UNLIMITED = "unlimited"
 """What stands for a hard cap that is none (B8)."""
 
 BUDGET_DECISIONS = frozenset({BUDGET_RESERVE, BUDGET_WARN, BUDGET_BLOCK})
 """The events of which a reservation has exactly one (B10)."""
+
+NOT_AS_APPROVED = "NOT_AS_APPROVED"
+CLOCK_STEPPED_BACK = "CLOCK_STEPPED_BACK"
+
+PASSING = frozenset({NOT_AS_APPROVED, CLOCK_STEPPED_BACK})
+"""Findings about how and when something was asked, and not about what: a BLOCK for these needs no leave to be retried (G8)."""
 
 BINDING = frozenset({VALIDATOR_RUN_SUMMARY, OPERATION_COMPLETED, USAGE_REPORTED, *BUDGET_DECISIONS})
 """Events of records that bind ids of their own: they are found by those."""
@@ -129,7 +158,9 @@ def decode(body: bytes) -> Record:
 
     Raises:
         LedgerCorrupt: the bytes are no record, or one of a version this code does not know.
+        RecordArchived: they say that it was moved to an archive.
     """
+    archive.require_kept(body)
     try:
         record = _decoder.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

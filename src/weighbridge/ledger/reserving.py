@@ -64,6 +64,10 @@ class Cell(msgspec.Struct, frozen=True, array_like=True):
         return {counter: unit for counter, unit in named.items() if counter is not None}
 
 
+# Made here: a type's first use must not be made by two threads at the same time.
+_cells = msgspec.json.Decoder(Cell)
+
+
 @lru_cache(maxsize=_CELLS_KEPT_MAX)
 def cell_name(cell: Cell) -> str:
     """Return the text form of a cell: canonical JSON."""
@@ -77,7 +81,7 @@ def parse_cell(name: str) -> Cell:
         StoreError: it is none; nobody but us writes them.
     """
     try:
-        return msgspec.json.decode(name, type=Cell)
+        return _cells.decode(name)
     except ValueError:
         raise StoreError(f"`{name}` names no consumption; run `weighbridge ledger verify`") from None
 

@@ -11,6 +11,7 @@ from weighbridge.domain.instant import parse_instant
 from weighbridge.errors import LedgerCorrupt
 from weighbridge.ledger import record
 from weighbridge.ledger.answer import budget_decision
+from weighbridge.ledger.archive import is_stub
 
 
 def history(body: bytes) -> Iterator[Asked | Reported]:
@@ -35,7 +36,12 @@ def history(body: bytes) -> Iterator[Asked | Reported]:
 
 
 def policy_hash(body: bytes, policy_version: str) -> str | None:
-    """Return the content hash of the effective policy ``policy_version``, if a decision in this record points to it."""
+    """Return the content hash of the effective policy ``policy_version``, if a decision in this record points to it.
+
+    None of a record that was archived: the archive leaves one that points to the policy in force.
+    """
+    if is_stub(body):
+        return None
     for event in record.events(body):
         if event.fields.get("policy_version") == policy_version and isinstance(event.fields.get("content"), dict):
             found: Any = event.fields["content"].get("policy")

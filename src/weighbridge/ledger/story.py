@@ -23,6 +23,7 @@ from weighbridge.domain.verdict import Verdict, strictest
 from weighbridge.errors import NotFound
 from weighbridge.ledger import record
 from weighbridge.ledger.answer import budget_decision
+from weighbridge.ledger.archive import Archived, is_stub, read_stub
 from weighbridge.ledger.submission import Head, Identity
 
 _TOLD_ELSEWHERE = frozenset(
@@ -34,6 +35,8 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     """One event in the story. ``at`` is its evaluation time; ``fields`` are the rest of what it says.
 
     ``justification`` is of a budget whose request stated a reason: ``{"text": …}``, null where that was erased (B13, L6).
+    ``read_back`` is of a call whose target stores something else than was asked: ``{"values": {"asked", "stored"}}``, null where
+    those were erased. ``words`` are what a person gave as the reason of an act: ``{"text": …}``, null where that was erased.
     """
 
     seq: int
@@ -47,6 +50,8 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     findings: tuple[dict[str, Any], ...] = ()
     fields: dict[str, Any] = {}
     justification: dict[str, str | None] | None = None
+    read_back: dict[str, Any] | None = None
+    words: dict[str, str | None] | None = None
 
 
 class Pending(msgspec.Struct, frozen=True):
@@ -110,6 +115,7 @@ class Story(msgspec.Struct, frozen=True):
     budgets asked about, None where nothing was judged; ``state`` that of the operation, where the id names one. ``runs`` and
     ``budgets`` count verdicts. ``blocks`` are in order: the first is the answer to "why was this blocked?". A run's verdict and
     blocks are its own; what the budget of its operation said stands in ``entries``. ``pending`` are calls without an outcome.
+    ``archived`` are the archives that hold records of this story, which is then told of the others alone.
     """
 
     tenant_id: str
@@ -122,6 +128,7 @@ class Story(msgspec.Struct, frozen=True):
     blocks: tuple[Block, ...]
     entries: tuple[Entry, ...]
     pending: tuple[Pending, ...] = ()
+    archived: tuple[Archived, ...] = ()
 
     @property
     def why_blocked(self) -> Block | None:
@@ -161,19 +168,24 @@ class Records(Protocol):
         """Return a content body; None where it was erased."""
 
 
-def tell(records: Records, tenant_id: str, asked: str) -> Story:
+def tell(records: Records, tenant_id: str, asked: str, *, within: str | None = None) -> Story:
     """Return the story of a plan, step, account, run or operation id (L4).
 
+    ``within`` is the plan that a step is of: the id of a step is unique there alone.
+
     Raises:
-        NotFound: no record of this tenant knows the id.
+        NotFound: no record of this tenant knows the id, or none of that plan.
         LedgerCorrupt: a body is not a record.
     """
     found = set(records.find(tenant_id, asked))
+    if within is not None:
+        found &= set(records.find(tenant_id, within))
     for operation_id in _operations(asked, _bodies(records, tenant_id, found)):
         found.update(records.find(tenant_id, operation_id))
     if not found:
+        where = "" if within is None else f" of plan `{within}`"
         raise NotFound(
-            f"no record of tenant `{tenant_id}` knows `{asked}`; `weighbridge ledger tail` shows what is there"
+            f"no record{where} of tenant `{tenant_id}` knows `{asked}`; `weighbridge ledger tail` shows what is there"
         )
     return story_of(records, tenant_id, asked, _bodies(records, tenant_id, found))
 
@@ -186,7 +198,11 @@ def story_of(records: Records, tenant_id: str, asked: str, bodies: Iterable[byte
     """
     kinds: dict[str, None] = {}
     events: list[record.Event] = []
+    archived: dict[Archived, None] = {}
     for body in bodies:
+        if is_stub(body):
+            archived[read_stub(body)] = None
+            continue
         told = list(record.events(body))
         kinds.update(dict.fromkeys(_kinds(asked, told, record.decode(body).subjects)))
         events += _belonging(asked, told)
@@ -209,8 +225,9 @@ def story_of(records: Records, tenant_id: str, asked: str, bodies: Iterable[byte
         runs=_counted(verdicts[False]),
         budgets=_counted(verdicts[True]),
         blocks=tuple(_blocks(whose, zones)),
-        entries=tuple(_entry(event, _stated(records, tenant_id, event)) for event in events),
+        entries=tuple(_entry(records, tenant_id, event) for event in events),
         pending=tuple(one for one in _pending(events) if _unknown(records, tenant_id, one)),
+        archived=tuple(archived),
     )
 
 
@@ -232,6 +249,7 @@ def _operations(asked: str, bodies: Iterable[bytes]) -> tuple[str, ...]:
     operations = [
         event.fields["operation_id"]
         for body in bodies
+        if not is_stub(body)
         for event in record.events(body)
         if event.fields.get("validation_run_id") == asked and isinstance(event.fields.get("operation_id"), str)
     ]
@@ -337,6 +355,25 @@ def _stated(records: Records, tenant_id: str, event: record.Event) -> dict[str, 
     return {"text": None if body is None else str(canonical.decode(body)["justification"])}
 
 
+def _read_back(records: Records, tenant_id: str, event: record.Event) -> dict[str, Any] | None:
+    content = event.fields.get("content")
+    if event.type != record.OPERATION_COMPLETED or not isinstance(content, dict) or "read_back" not in content:
+        return None
+    body = records.content(tenant_id, content["read_back"])
+    if body is None:
+        return {"values": None}
+    stated = canonical.decode(body)
+    return {"values": {"asked": stated["asked"], "stored": stated["stored"]}}
+
+
+def _words(records: Records, tenant_id: str, event: record.Event) -> dict[str, str | None] | None:
+    content = event.fields.get("content")
+    if not isinstance(content, dict) or "reason" not in content:
+        return None
+    body = records.content(tenant_id, content["reason"])
+    return {"text": None if body is None else str(canonical.decode(body)["reason"])}
+
+
 def _blocks(events: Sequence[record.Event], zones: str | None) -> Iterator[Block]:
     """Yield every blocked run in order, with the results that stand before its summary, and every blocked budget."""
     results: dict[str, list[dict[str, Any]]] = {}
@@ -390,7 +427,7 @@ def _ends_at(at: str, zones: str | None) -> dict[str, str]:
     return {period.value: format_instant(span(zones, at_ms, period).end_ms) for period in (Period.DAY, Period.MONTH)}
 
 
-def _entry(event: record.Event, justification: dict[str, str | None] | None) -> Entry:
+def _entry(records: Records, tenant_id: str, event: record.Event) -> Entry:
     said = event.fields
     findings = tuple(said.get("findings", ()))
     reasons = (said["reason"],) if isinstance(said.get("reason"), str) else tuple(found["reason"] for found in findings)
@@ -405,5 +442,7 @@ def _entry(event: record.Event, justification: dict[str, str | None] | None) -> 
         details=said.get("details", {}),
         findings=findings,
         fields={key: value for key, value in said.items() if key not in _TOLD_ELSEWHERE},
-        justification=justification,
+        justification=_stated(records, tenant_id, event),
+        read_back=_read_back(records, tenant_id, event),
+        words=_words(records, tenant_id, event),
     )

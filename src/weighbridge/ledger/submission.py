@@ -14,6 +14,8 @@ import msgspec
 
 from weighbridge.budgets.caps import Applicable
 from weighbridge.budgets.decide import Counter
+from weighbridge.domain.context import OperationFacts
+from weighbridge.domain.plan import PlanState, Risk, StepState, StepStatus, Verb
 from weighbridge.domain.verdict import Verdict
 
 
@@ -24,7 +26,8 @@ class RunDraft(msgspec.Struct, frozen=True):
     the `VALIDATOR_RUN` events without those; ``summary`` is what the `VALIDATOR_RUN_SUMMARY` says besides result and
     findings. ``findings`` are the gateway's own BLOCKs known before the transaction, as ``{"reason", "details"}``.
     ``request_hash`` is what an id is bound to (G3), ``inputs_hash`` what the verdict was formed from: asking in other words
-    changes the first and not the second (G8).
+    changes the first and not the second (G8). ``allowed_in`` are the plan types of the policy in which what is proposed may be
+    written; None where that is not asked.
     """
 
     validation_run_id: str
@@ -37,6 +40,7 @@ class RunDraft(msgspec.Struct, frozen=True):
     events: tuple[dict[str, Any], ...]
     summary: dict[str, Any]
     findings: tuple[dict[str, Any], ...] = ()
+    allowed_in: frozenset[str] | None = None
 
 
 class Reservation(msgspec.Struct, frozen=True):
@@ -83,8 +87,72 @@ class Usage(msgspec.Struct, frozen=True):
     request_hash: str
 
 
+class PlanDraft(msgspec.Struct, frozen=True):
+    """What a plan that is created or edited comes to: its hashes, and its steps with nothing done yet."""
+
+    account_id: str
+    plan_type: str
+    plan_hash: str
+    snapshot_id: str
+    expires_ms: int
+    risk: Risk
+    steps: tuple[StepState, ...]
+
+
+class PlanMove(msgspec.Struct, frozen=True):
+    """What is done to a plan. The kernel decides in the transaction whether it can be (`ledger.planning`).
+
+    ``request_hash`` is of what was asked, without any time: the same move said twice is one move. ``revision`` is the one that it
+    was decided on; steps are fenced by ``attempt`` instead. ``plan_hash`` is the document that it was decided from. ``by`` is who
+    does it, where that is not the actor in ``common`` (who approves did not propose). ``reason`` is a code; what people write is
+    content, ``content`` holds hashes by name. ``refusals`` are the policy gate's reasons against, as ``{"reason", "details"}``.
+    ``facts`` are what the operation of an attempt is now, which is to be what it was when the plan was drafted (G11).
+    """
+
+    plan_id: str
+    verb: Verb
+    request_hash: str
+    revision: int | None = None
+    draft: PlanDraft | None = None
+    changed: tuple[str, ...] = ()
+    plan_hash: str | None = None
+    by: dict[str, str] | None = None
+    step_id: str | None = None
+    attempt: int | None = None
+    attempts_max: int | None = None
+    facts: OperationFacts | None = None
+    outcome: StepStatus | None = None
+    reason: str | None = None
+    details: dict[str, Any] = {}
+    refusals: tuple[dict[str, Any], ...] = ()
+    content: dict[str, str] = {}
+
+
+class OutcomeDraft(msgspec.Struct, frozen=True):
+    """What became of something, to be written after it (O2). ``event`` is the ``(seq, index)`` that it reports.
+
+    ``idempotency_key`` makes it one, however often it is said (O4). ``details`` hold codes, ids and amounts; what people write is
+    content, ``content`` holds hashes by name (L6).
+    """
+
+    kind: str
+    outcome_id: str
+    idempotency_key: str
+    at_ms: int
+    plan_id: str | None = None
+    account_id: str | None = None
+    opportunity_id: str | None = None
+    actor_id: str | None = None
+    event: tuple[int, int] | None = None
+    details: dict[str, Any] = {}
+    content: dict[str, str] = {}
+
+
 class Submission(msgspec.Struct, frozen=True):
     """One record to be: a decision (``runs``, ``reservation``), or other facts (``events``), never both.
+
+    ``plan`` is what it does to a plan, beside a decision (an approval, a step's start), beside the report that an operation
+    completed (a step's end), or alone. ``outcome`` is captured by a record of its own (O2).
 
     ``operation`` is ``(operation_id, request_hash)`` where the runs belong to one operation; a reservation always belongs to
     one. Its budget is asked last, and only where no run is a BLOCK (B11). ``terms`` are None for a policy without budgets.
@@ -112,6 +180,8 @@ class Submission(msgspec.Struct, frozen=True):
     events: tuple[dict[str, Any], ...] = ()
     completes: tuple[str, str] | None = None
     authorises: tuple[str, str, str, int] | None = None
+    plan: PlanMove | None = None
+    outcome: OutcomeDraft | None = None
     subjects: tuple[tuple[str, str], ...] = ()
     contents: tuple[tuple[str, bytes], ...] = ()
     refusals: dict[str, int] = {}
@@ -203,6 +273,15 @@ class View(Protocol):
 
     def families(self) -> tuple[str, ...]:
         """Return what the counters count: the families of the policy that was active last, sorted."""
+
+    def plan(self, plan_id: str) -> PlanState | None:
+        """Return a plan as it stands."""
+
+    def active_plan(self, account_id: str, plan_type: str) -> str | None:
+        """Return the id of the plan of this account and type that is ACTIVE; there is at most one (H3)."""
+
+    def outcome(self, idempotency_key: str) -> tuple[str, int] | None:
+        """Return the id and the record of an outcome that was said before (O4): all that a decision may know of one (O1)."""
 
     def body(self, seq: int) -> bytes:
         """Return the body of a record that a row points to."""

@@ -43,6 +43,10 @@ class _Place(msgspec.Struct, frozen=True, array_like=True):
     cost_class: str
 
 
+# Made here: a type's first use must not be made by two threads at the same time.
+_places = msgspec.json.Decoder(_Place)
+
+
 class _Spent(msgspec.Struct, frozen=True):
     """What an operation reserved, until it is told what of it was used. ``settling`` are the counters of caps that opted in."""
 
@@ -90,9 +94,14 @@ class Tally:
                 wrong += self.used(event, settled.pop(event.fields["operation_id"], None))
         if settled:
             wrong.append("something is given back of which no use is reported")
-        if events and events[0].fields["time_source"] == "clock":
-            self._last_ms = max(self._last_ms, _instant(events[0].fields))
+        if events:
+            self.seen(events[0].fields)
         return wrong
+
+    def seen(self, common: Mapping[str, Any]) -> None:
+        """Take in when a record was made, as the next activation of a zone needs it of every record (B9)."""
+        if common["time_source"] == "clock":
+            self._last_ms = max(self._last_ms, _instant(common))
 
     def activated(self, event: record.Event) -> Iterator[str]:
         """Take in what an activation says of budgets (B9, B14)."""
@@ -219,7 +228,7 @@ class Tally:
             return
         sums: dict[str, tuple[int, int]] = {}
         for cell, consumption in self.cells.items():
-            place = msgspec.json.decode(cell, type=_Place)
+            place = _places.decode(cell)
             for counter, unit in _named(place, counted).items():
                 reserved, settled = sums.get(counter, (0, 0))
                 sums[counter] = (

@@ -28,6 +28,7 @@ from weighbridge.domain.paths import (
     parse_path,
     parse_snapshot_path,
 )
+from weighbridge.domain.plan import Risk
 from weighbridge.domain.verdict import Verdict
 from weighbridge.errors import CanonicalError, PolicyError, Problem
 from weighbridge.policy.amount_text import UNLIMITED
@@ -45,6 +46,8 @@ from weighbridge.policy.effective import (
     GroundingPolicy,
     ModelPrice,
     NotNeeded,
+    PlanAction,
+    PlanType,
     Prices,
     ProhibitedValue,
     RequiredKnown,
@@ -90,6 +93,7 @@ def _compile(document: dict[str, Any], version: str) -> EffectivePolicy:
         custom_validators=tuple(
             CustomValidator(entry["id"], freeze(entry["config"])) for entry in document["validators"]
         ),
+        plan_types=_frozen(_plan_types(document.get("plan_types", {}))),
     )
 
 
@@ -328,3 +332,29 @@ def _prices(table: Mapping[str, Any]) -> Prices:
         for name, price in table["models"].items()
     }
     return Prices(money(table["currency"]), _frozen(from_text(table["operations"])), _frozen(models))
+
+
+# --- Plans ------------------------------------------------------------------------------------------------------------
+
+
+def _plan_types(section: Mapping[str, Any]) -> dict[str, PlanType]:
+    """Return the types that there are: one that is disabled for this tenant is none."""
+    return {name: _plan_type(name, entry) for name, entry in section.items() if not entry["disabled"]}
+
+
+def _plan_type(name: str, entry: Mapping[str, Any]) -> PlanType:
+    actions = {key: _plan_action(action) for key, action in entry["actions"].items() if not action["disabled"]}
+    return PlanType(
+        name=name,
+        actions=_frozen(actions),
+        max_retries=entry["max_retries"],
+        lifetime_ms=_milliseconds(entry["lifetime"]),
+        order=tuple((rule["before"], rule["after"]) for rule in entry["order"]),
+        objective=tuple(map(_condition, entry.get("objective", ()))),
+        abort_on_block=entry["on_block"] == "abort",
+        elevated_risk=Risk(entry["elevated_risk"]),
+    )
+
+
+def _plan_action(entry: Mapping[str, Any]) -> PlanAction:
+    return PlanAction(Risk(entry["risk"]), entry["human_touch"], _set_or_none(entry.get("operations")))

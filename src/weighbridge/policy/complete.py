@@ -40,6 +40,8 @@ _SECTION_DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
     },
     "budgets": {"time_zone": "UTC", "cost_classes": {}, "caps": []},
 }
+_PLAN_TYPE_DEFAULTS: Final = {"disabled": False, "order": [], "on_block": "pause", "elevated_risk": "HIGH"}
+_PLAN_ACTION_DEFAULTS: Final = {"disabled": False, "human_touch": False}
 _SOURCE_DEFAULTS: Final = {"trust": "observed", "free_text": [], "admitted_text": []}
 
 _PATH_IDS: Final = ("restricted_fields", "prohibited_values", "required_known")
@@ -112,8 +114,24 @@ def finished(merged: Mapping[str, Any]) -> dict[str, Any]:
         document["budgets"] = _budgets(document["budgets"])
     if "grounding" in document:
         _inherit_severity(document["grounding"])
+    if "plan_types" in document:
+        document["plan_types"] = {name: _plan_type(kind) for name, kind in document["plan_types"].items()}
     copy: dict[str, Any] = canonical.encode_and_decode(document)[1]
     return copy
+
+
+def _plan_type(kind: Mapping[str, Any]) -> dict[str, Any]:
+    complete = {**_PLAN_TYPE_DEFAULTS, **kind}
+    complete["order"] = _set(complete["order"])
+    complete["actions"] = {name: _plan_action(action) for name, action in complete["actions"].items()}
+    if "objective" in complete:
+        complete["objective"] = _set(map(ordered_entry, complete["objective"]))
+    return complete
+
+
+def _plan_action(action: Mapping[str, Any]) -> dict[str, Any]:
+    complete = {**_PLAN_ACTION_DEFAULTS, **action}
+    return complete | ({"operations": _set(complete["operations"])} if "operations" in complete else {})
 
 
 def _ordered_section(name: str, section: dict[str, Any]) -> dict[str, Any]:

@@ -364,6 +364,22 @@ def _price(steps: Steps, before: Any, after: Any) -> Iterator[Change]:
     yield _change(steps, effect, before, after)
 
 
+# --- Plans ------------------------------------------------------------------------------------------------------------
+
+
+def _plan_types(steps: Steps, before: Any, after: Any) -> Iterator[Change]:
+    """Without the section, every plan is `INVALID_PLAN_TYPE` (H3)."""
+    olds, news = ({} if section is _ABSENT else section for section in (before, after))
+    for name in sorted({**olds, **news}):
+        yield from _compare((*steps, name), olds.get(name, _ABSENT), news.get(name, _ABSENT))
+
+
+def _on_block(steps: Steps, before: Any, after: Any) -> Iterator[Change]:
+    yield _change(steps, STRICTER if after == "abort" else LOOSER, before, after)
+
+
+_RISKS: Final = ("LOW", "MEDIUM", "HIGH")
+
 _RULES: Final[Mapping[Steps, _Compare]] = {
     ("max_clock_skew",): _sized(_milliseconds, LOOSER),
     ("sources", "*", "trust"): _trust,
@@ -404,5 +420,19 @@ _RULES: Final[Mapping[Steps, _Compare]] = {
     ("budgets", "prices", "models", "*"): _presence(CHANGED),
     ("budgets", "prices", "models", "*", "input"): _price,
     ("budgets", "prices", "models", "*", "output"): _price,
+    ("plan_types",): _plan_types,
+    ("plan_types", "*"): _presence(LOOSER),
+    ("plan_types", "*", "disabled"): _sized(int, STRICTER),
+    ("plan_types", "*", "actions", "*"): _presence(LOOSER),
+    ("plan_types", "*", "actions", "*", "disabled"): _sized(int, STRICTER),
+    ("plan_types", "*", "actions", "*", "human_touch"): _sized(int, STRICTER),
+    ("plan_types", "*", "actions", "*", "risk"): _sized(_RISKS.index, STRICTER),
+    ("plan_types", "*", "actions", "*", "operations"): _allow_list,
+    ("plan_types", "*", "order"): _members(STRICTER),
+    ("plan_types", "*", "objective"): _changed_only,
+    ("plan_types", "*", "max_retries"): _sized(int, LOOSER),
+    ("plan_types", "*", "on_block"): _on_block,
+    ("plan_types", "*", "elevated_risk"): _sized(_RISKS.index, LOOSER),
+    ("plan_types", "*", "lifetime"): _sized(_milliseconds, LOOSER),
     ("validators",): _validators,
 }

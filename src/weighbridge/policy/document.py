@@ -40,6 +40,7 @@ from weighbridge.policy.leaves import (
     refusal,
 )
 from weighbridge.policy.merge import effective_form
+from weighbridge.policy.plan_section import PlanType, TenantPlanType
 from weighbridge.policy.rule_kinds import Rule
 
 FORMAT = 1
@@ -318,6 +319,8 @@ class TenantSection(Part):
     """More denials, shorter allow lists."""
     budgets: Maybe[TenantBudgetsOrUnlimited] = None
     """Lower caps, and more of them."""
+    plan_types: Maybe[dict[Name, TenantPlanType]] = None
+    """Narrower types of plans, and none that the base does not have."""
     validators: Maybe[tuple[CustomValidatorEntry, ...]] = None
     """More validators, after those of the base."""
 
@@ -353,6 +356,8 @@ class PolicyDocument(Part):
     """What must not occur in a proposal, and what must be known."""
     budgets: Maybe[BudgetsOrUnlimited] = None
     """What may be spent; without it every operation is BLOCK `NO_APPLICABLE_CONFIG`."""
+    plan_types: Maybe[dict[Name, PlanType]] = None
+    """The types of plans that there are, by name; without it every plan is `INVALID_PLAN_TYPE`."""
     validators: Maybe[tuple[CustomValidatorEntry, ...]] = None
     """Validators of one's own, in the order in which they run after the four."""
     replaceable: Maybe[Distinct[ProposalPath]] = None

@@ -19,6 +19,7 @@ from weighbridge.domain.choke_point import ChokePoint, Input
 from weighbridge.domain.context import OperationFacts
 from weighbridge.domain.evidence import Trust
 from weighbridge.domain.paths import FieldPattern, Path, SnapshotPath
+from weighbridge.domain.plan import Risk
 from weighbridge.domain.verdict import Verdict
 
 ActionTypes = frozenset[str] | None
@@ -230,6 +231,31 @@ class BudgetPolicy(msgspec.Struct, frozen=True):
     families: tuple[str, ...]
 
 
+class PlanAction(msgspec.Struct, frozen=True):
+    """What a plan type says of one action type. ``operations`` None: every operation of that action type."""
+
+    risk: Risk
+    human_touch: bool = False
+    operations: frozenset[str] | None = None
+
+
+class PlanType(msgspec.Struct, frozen=True):
+    """What a plan of one type may be (H3), and what follows when a step cannot go on (H4).
+
+    ``order`` holds pairs of action types, ``(before, after)``. ``objective`` are conditions on the snapshot that must all hold;
+    none means that only its steps complete a plan. From ``elevated_risk`` on, approval needs elevated authority.
+    """
+
+    name: str
+    actions: Mapping[str, PlanAction]
+    max_retries: int
+    lifetime_ms: int
+    order: tuple[tuple[str, str], ...] = ()
+    objective: tuple[Condition, ...] = ()
+    abort_on_block: bool = False
+    elevated_risk: Risk = Risk.HIGH
+
+
 class EffectivePolicy(msgspec.Struct, frozen=True, eq=False):
     """Everything that counts for one tenant."""
 
@@ -246,6 +272,8 @@ class EffectivePolicy(msgspec.Struct, frozen=True, eq=False):
     compliance: CompliancePolicy | None
     budgets: BudgetPolicy | None
     custom_validators: tuple[CustomValidator, ...]
+    plan_types: Mapping[str, PlanType] = {}
+    """By name; what is not here is no type of plan (`INVALID_PLAN_TYPE`)."""
     memo: dict[Any, Any] = {}
     """What validators derived from the other fields and keep, so that a rule is prepared once; never a source of facts."""
 

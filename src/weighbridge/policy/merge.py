@@ -33,6 +33,7 @@ from weighbridge.policy.mistakes import Mistake, Steps, listed, where
 
 _TRUST_ORDER: Final = ("observed", "trusted", "system_of_record")
 _SEVERITY_ORDER: Final = ("WARN", "BLOCK")
+_RISK_ORDER: Final = ("LOW", "MEDIUM", "HIGH")
 _ABSENT: Final = object()
 
 
@@ -120,8 +121,13 @@ class _Merger:
         )
 
 
-_SECTIONS: Final = frozenset({("freshness",), ("grounding",), ("contradiction",), ("compliance",), ("budgets",)})
-_ABSENCE_IS: Final[Mapping[Any, str]] = {"budgets": "NO_APPLICABLE_CONFIG"}  # B8
+_SECTIONS: Final = frozenset(
+    {("freshness",), ("grounding",), ("contradiction",), ("compliance",), ("budgets",), ("plan_types",)}
+)
+_ABSENCE_IS: Final[Mapping[Any, str]] = {
+    "budgets": "NO_APPLICABLE_CONFIG",  # B8
+    "plan_types": "INVALID_PLAN_TYPE",  # H3
+}
 
 _Rule = Callable[[_Merger, Steps, Any, Any], Any]
 
@@ -412,6 +418,41 @@ def _cap_key(cap: Mapping[str, Any]) -> Steps:
     return "budgets", "caps", str(cap["id"])
 
 
+# --- Plans ------------------------------------------------------------------------------------------------------------
+
+
+def _known_only(what: str) -> _Rule:
+    """Merge what the base has too; what is new would let something happen that cannot happen there."""
+
+    def rule(merger: _Merger, steps: Steps, base: Any, section: Any) -> Any:
+        if base is not _ABSENT:
+            return merger.mapping(steps, base, section)
+        merger.refuse(
+            steps, f"the base has no such {what}; one for a tenant widens that", f"it in the base, {_declare(steps)}"
+        )
+        return _ABSENT
+
+    return rule
+
+
+def _fewer_retries(merger: _Merger, steps: Steps, base: Any, section: Any) -> Any:
+    if section > base:
+        merger.refuse(
+            steps,
+            f"{section} is above the base's {base}; a tenant can only lower it",
+            f"{base} or less, {_declare(steps)}",
+        )
+        return base
+    return section
+
+
+def _only_on(merger: _Merger, steps: Steps, base: Any, section: Any) -> Any:
+    if base is True and not section:
+        merger.refuse(steps, "`false` widens the base's; a tenant can only turn it on", f"true, {_declare(steps)}")
+        return base
+    return section
+
+
 # --- Which key is what ------------------------------------------------------------------------------------------------
 
 _ANY: Final = "*"
@@ -453,6 +494,19 @@ _MERGE_RULES: Final[Mapping[Steps, _Rule]] = {
     ("budgets", "prices", "operations", _ANY): _fixed,
     ("budgets", "prices", "models", _ANY): _fixed,
     ("budgets", "caps"): _caps,
+    ("plan_types", _ANY): _known_only("plan type"),
+    ("plan_types", _ANY, "actions", _ANY): _known_only("action type in this plan type"),
+    ("plan_types", _ANY, "actions", _ANY, "risk"): _lower_word(_RISK_ORDER, "LOW", strict_is_low=False),
+    ("plan_types", _ANY, "actions", _ANY, "operations"): _allow_list,
+    ("plan_types", _ANY, "actions", _ANY, "human_touch"): _only_on,
+    ("plan_types", _ANY, "actions", _ANY, "disabled"): _only_on,
+    ("plan_types", _ANY, "order"): _union,
+    ("plan_types", _ANY, "objective"): _fixed,
+    ("plan_types", _ANY, "max_retries"): _fewer_retries,
+    ("plan_types", _ANY, "on_block"): _lower_word(("pause", "abort"), "pause", strict_is_low=False),
+    ("plan_types", _ANY, "elevated_risk"): _lower_word(_RISK_ORDER, "HIGH", strict_is_low=True),
+    ("plan_types", _ANY, "lifetime"): _lower_duration,
+    ("plan_types", _ANY, "disabled"): _only_on,
     ("validators",): _appended,
 }
 

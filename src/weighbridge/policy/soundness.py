@@ -1,8 +1,9 @@
 """Does a policy of the right shape make sense? Everything beyond the shape of single keys, reported together.
 
-Five questions, each with a file of its own: can the values be meant (`possible`), can every rule ever matter (`reachable`), does
-every rule add something (`overlapping`), does every cap, price and maximum (`budget_soundness`), and does a tenant's section
-only make things stricter (`merge`). Mistakes carry their place in the document as it was written.
+Six questions, each with a file of its own: can the values be meant (`possible`), can every rule ever matter (`reachable`), does
+every rule add something (`overlapping`), does every cap, price and maximum (`budget_soundness`), can there be plans of every type
+(`plan_soundness`), and does a tenant's section only make things stricter (`merge`).
+Mistakes carry their place in the document as it was written.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from weighbridge.policy.complete import with_ids
 from weighbridge.policy.merge import Merged, is_key, merge
 from weighbridge.policy.mistakes import Mistake, Steps, closest
 from weighbridge.policy.overlapping import overlapping_rules
+from weighbridge.policy.plan_soundness import pointless_plan_types
 from weighbridge.policy.possible import impossible_limits, impossible_parts, impossible_values
 from weighbridge.policy.reachable import Scope, unreachable_rules
 from weighbridge.policy.structure import Structure, read_structure
@@ -35,6 +37,7 @@ _SECTION_KEYS = (
     "contradiction",
     "compliance",
     "budgets",
+    "plan_types",
     "validators",
 )
 
@@ -63,6 +66,7 @@ def find_mistakes(structure: Structure) -> list[Mistake]:
             *unreachable_rules(structure, whole, parts, documents),
             *overlapping_rules(structure, whole, parts),
             *pointless_budgets(structure, whole, parts, documents),
+            *pointless_plan_types(structure, whole, parts, documents),
         ]
     certain = [mistake for mistake in found if not _rests_on_a_gap(mistake.steps, structure)]
     placed = (structure.as_written(_as_spelt(mistake.steps, structure.raw)) for mistake in certain)

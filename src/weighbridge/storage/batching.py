@@ -13,6 +13,8 @@ from typing import Any, Protocol
 from weighbridge import canonical
 from weighbridge.budgets.decide import Counter
 from weighbridge.domain.amounts import Amounts, as_text
+from weighbridge.domain.outcome import OutcomeRow
+from weighbridge.domain.plan import PlanState, PlanStatus
 from weighbridge.errors import CanonicalError, StoreError, WeighbridgeError
 from weighbridge.ledger.commit import Effects, Replay, answer, decide
 from weighbridge.ledger.submission import (
@@ -26,6 +28,7 @@ from weighbridge.ledger.submission import (
 )
 from weighbridge.storage.group_commit import Item
 from weighbridge.storage.reading import StoredRecord
+from weighbridge.storage.rows import outcome_row, plan_row
 
 KEPT_TENANTS_MAX = 2_000  # a few kilobytes each
 KEPT_ROWS_MAX = 1_000  # of one tenant
@@ -75,6 +78,18 @@ class Stored(Protocol):
     def families(self, tenant_id: str) -> tuple[str, ...]:
         """Return what the counters count."""
 
+    def has_plans(self, tenant_id: str) -> bool:
+        """Return whether the tenant has any plan."""
+
+    def plan(self, tenant_id: str, plan_id: str) -> PlanState | None:
+        """Return a plan as it stands."""
+
+    def active_plan(self, tenant_id: str, account_id: str, plan_type: str) -> str | None:
+        """Return the id of the plan of this account and type that is ACTIVE."""
+
+    def outcome(self, tenant_id: str, idempotency_key: str) -> tuple[str, int] | None:
+        """Return the id and the record of an outcome that was said before."""
+
 
 @dataclass
 class Kept:
@@ -88,6 +103,10 @@ class Kept:
     counters: dict[str, Counter]
     consumed: dict[str, Consumption | None]
     families: tuple[str, ...]
+    planned: bool | None = None
+    """Whether the tenant has any plan; None where nobody asked."""
+    alone: bool = True
+    """Whether nobody else had written between the last two batches, and so probably will not have before the next."""
 
 
 class TenantView:
@@ -113,6 +132,11 @@ class TenantView:
         self._consumed_read: dict[str, Consumption | None] = {}
         self._families_read: tuple[str, ...] | None = None
         self._families: tuple[str, ...] | None = None
+        self.plans: dict[str, PlanState] = {}
+        self._plans_read: dict[str, PlanState | None] = {}
+        self._planned: bool | None = None
+        self.outcomes: dict[str, OutcomeRow] = {}
+        self._alone = True
 
     def head(self) -> Head:
         """Return the tenant's head."""
@@ -141,9 +165,12 @@ class TenantView:
 
     def _use_kept(self) -> bool:
         kept = self._kept
-        if kept is None or kept.head != self._head:
+        self._alone = kept is None or kept.head == self._head
+        if kept is None or not self._alone:
             return False
-        self._counters_read, self._consumed_read, self._families_read = kept.counters, kept.consumed, kept.families
+        # Copied: what a pass reads that comes to nothing must not stay.
+        self._counters_read, self._consumed_read = kept.counters.copy(), kept.consumed.copy()
+        self._families_read, self._planned = kept.families, kept.planned
         return True
 
     def keep(self) -> Kept | None:
@@ -158,7 +185,8 @@ class TenantView:
             return None
         self._counters_read.update(self.counters)
         self._consumed_read.update(self.consumed)
-        return Kept(self._head, self._counters_read, self._consumed_read, families)
+        planned = True if self.plans else self._planned
+        return Kept(self._head, self._counters_read, self._consumed_read, families, planned, self._alone)
 
     def take_in_identity(self, kind: str, identity: str, known: Identity | None) -> None:
         """Take what an id is bound to as read; None for nothing."""
@@ -229,6 +257,39 @@ class TenantView:
         now = set(self._families)
         return stored - now, now - stored
 
+    def take_in_planned(self, *, planned: bool) -> None:
+        """Take it as read whether the tenant has any plan."""
+        self._planned = planned
+
+    def plan(self, plan_id: str) -> PlanState | None:
+        """Return a plan as it stands. Most tenants' plan ids are labels: then one look says so for all of them."""
+        if plan_id in self.plans:
+            return self.plans[plan_id]
+        self.head()  # under which something may be kept
+        if self._planned is None:
+            self._planned = self._rows.has_plans(self._tenant_id)
+        if not self._planned:
+            return None
+        if plan_id not in self._plans_read:
+            self._plans_read[plan_id] = self._rows.plan(self._tenant_id, plan_id)
+        return self._plans_read[plan_id]
+
+    def active_plan(self, account_id: str, plan_type: str) -> str | None:
+        """Return the id of the plan of this account and type that is ACTIVE (H3)."""
+        wanted = (account_id, plan_type, PlanStatus.ACTIVE)
+        for row in self.plans.values():
+            if (row.account_id, row.plan_type, row.status) == wanted:
+                return row.plan_id
+        stored = self._rows.active_plan(self._tenant_id, account_id, plan_type)
+        return None if stored in self.plans else stored  # what this batch changed is ACTIVE no more
+
+    def outcome(self, idempotency_key: str) -> tuple[str, int] | None:
+        """Return the id and the record of an outcome that was said before (O4)."""
+        added = self.outcomes.get(idempotency_key)
+        if added is not None:
+            return added.outcome_id, added.seq
+        return self._rows.outcome(self._tenant_id, idempotency_key)
+
     def body(self, seq: int) -> bytes:
         """Return the body of a record that a row points to."""
         return self._record(seq).body
@@ -262,6 +323,10 @@ class TenantView:
         self.counters.update(effects.counters)
         self.consumed.update(effects.consumption)
         self._families = self._families if effects.families is None else effects.families
+        if effects.plans:
+            self.plans.update({row.plan_id: row for row in effects.plans})
+        if effects.outcomes:
+            self.outcomes.update({row.idempotency_key: row for row in effects.outcomes})
 
 
 class Batch:
@@ -353,6 +418,12 @@ class Batch:
         yield "content", [(tenant, *content) for tenant, view in changed for content in view.contents.items()]
         yield "erased", [(tenant, content_hash) for tenant, view in changed for content_hash in view.erases]
         yield from self._budget_changes(changed)
+        # H3: whatever was ACTIVE before leaves first, else the index sees two that never were at once.
+        plans = [(tenant, row) for tenant, view in changed for row in view.plans.values()]
+        for active in (False, True):
+            rows = [(tenant, *plan_row(row)) for tenant, row in plans if (row.status is PlanStatus.ACTIVE) is active]
+            yield "plan", rows
+        yield "outcome", [(tenant, *outcome_row(row)) for tenant, view in changed for row in view.outcomes.values()]
         heads = ((tenant, view.head()) for tenant, view in changed)
         yield (
             "ledger_head",

@@ -11,6 +11,7 @@ from weighbridge import canonical
 from weighbridge.domain.instant import parse_instant
 from weighbridge.errors import NotFound, UsageError
 from weighbridge.ledger import bundle, forms, range_proof, record
+from weighbridge.ledger.archive import is_stub
 from weighbridge.ledger.checkpoint import Checkpoint
 from weighbridge.ledger.note import VerifierKey
 from weighbridge.parcel import Parcel
@@ -38,7 +39,8 @@ class Bundled(msgspec.Struct, frozen=True):
 def range_of(reader: LedgerReader, tenant_id: str, from_ms: int | None, to_ms: int | None) -> tuple[int, int]:
     """Return the first and the last record that were judged in a span of time, ``to_ms`` not included.
 
-    Everything between the two is in the range, whatever its time: a chain has no holes.
+    Everything between the two is in the range, whatever its time: a chain has no holes. When an archived record was judged is not
+    known here.
 
     Raises:
         NotFound: there is none.
@@ -49,6 +51,8 @@ def range_of(reader: LedgerReader, tenant_id: str, from_ms: int | None, to_ms: i
     else:
         first, last = None, 0
         for stored in reader.records(tenant_id):
+            if is_stub(stored.body):
+                continue
             at_ms = parse_instant(record.decode(stored.body).common.get("evaluation_time"))
             if at_ms is not None and (from_ms is None or from_ms <= at_ms) and (to_ms is None or at_ms < to_ms):
                 first, last = first or stored.seq, stored.seq

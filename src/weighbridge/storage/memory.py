@@ -9,12 +9,14 @@ from __future__ import annotations
 import copy
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from weighbridge.budgets.decide import Counter
+from weighbridge.domain.outcome import OutcomeRow
+from weighbridge.domain.plan import PlanState, PlanStatus
 from weighbridge.errors import Refusal, StoreError, WeighbridgeError
 from weighbridge.ledger import chain
 from weighbridge.ledger.commit import Effects, Replay, answer, decide, require_own
@@ -27,7 +29,7 @@ from weighbridge.ledger.submission import (
     RetryAuthorisation,
     Submission,
 )
-from weighbridge.storage.reading import LedgerReader, StoredRecord
+from weighbridge.storage.reading import LedgerReader, Span, StoredRecord
 
 _Key = TypeVar("_Key", str, tuple[str, str])
 _Row = TypeVar("_Row")
@@ -51,6 +53,9 @@ class _Tenant:
     counters: dict[str, Counter] = field(default_factory=dict)
     consumed: dict[str, Consumption] = field(default_factory=dict)
     counted: tuple[str, ...] = ()
+    plans: dict[str, PlanState] = field(default_factory=dict)
+    captured: dict[str, OutcomeRow] = field(default_factory=dict)
+    captured_keys: dict[str, tuple[str, int]] = field(default_factory=dict)
 
     def head(self) -> Head:
         return self.last or Head(0, self.genesis)
@@ -82,6 +87,17 @@ class _Tenant:
     def families(self) -> tuple[str, ...]:
         return self.counted
 
+    def plan(self, plan_id: str) -> PlanState | None:
+        return self.plans.get(plan_id)
+
+    def active_plan(self, account_id: str, plan_type: str) -> str | None:
+        wanted = (account_id, plan_type, PlanStatus.ACTIVE)
+        rows = (row for row in self.plans.values() if (row.account_id, row.plan_type, row.status) == wanted)
+        return next((row.plan_id for row in rows), None)
+
+    def outcome(self, idempotency_key: str) -> tuple[str, int] | None:
+        return self.captured_keys.get(idempotency_key)
+
     def body(self, seq: int) -> bytes:
         return self.records[seq - 1].body
 
@@ -103,6 +119,10 @@ class _Tenant:
         self.counters.update(effects.counters)
         self.consumed.update(effects.consumption)
         self.counted = self.counted if effects.families is None else effects.families
+        self.plans.update({row.plan_id: row for row in effects.plans})
+        for row in effects.outcomes:
+            self.captured[row.outcome_id] = row
+            self.captured_keys[row.idempotency_key] = (row.outcome_id, row.seq)
 
 
 class MemoryStore:
@@ -154,6 +174,8 @@ class MemoryStore:
             if isinstance(effects, Replay):
                 stored = tenant.records[effects.seq - 1]
                 return answer(effects, stored.hash, stored.body)
+            if any(row.outcome_id in tenant.captured for row in effects.outcomes):
+                raise Refusal("LEDGER_WRITE_FAILED", "an outcome cannot be changed; give another one an id of its own")
             self._tenants[submission.tenant_id] = tenant
             tenant.apply(effects)
             return effects.committed
@@ -189,6 +211,17 @@ class MemoryStore:
     def head(self, tenant_id: str) -> Head:
         """Return where the tenant's ledger ends."""
         return self._tenant(tenant_id).head()
+
+    def heads(self) -> dict[str, Head]:
+        """Return where the ledger of every tenant that has records ends."""
+        with self._lock:
+            self._require_open()
+            return {name: tenant.head() for name, tenant in self._tenants.items()}
+
+    def records_of(self, spans: Mapping[str, Span]) -> Iterator[tuple[str, list[StoredRecord]]]:
+        """Yield the records of many tenants, each tenant's in order."""
+        for tenant_id, span in spans.items():
+            yield tenant_id, list(self.records(tenant_id, *span))
 
     def records(self, tenant_id: str, first_seq: int = 1, last_seq: int | None = None) -> Iterator[StoredRecord]:
         """Yield records in order."""
@@ -240,6 +273,21 @@ class MemoryStore:
         """Return what the counters count, sorted."""
         return self._tenant(tenant_id).families()
 
+    def plan(self, tenant_id: str, plan_id: str) -> PlanState | None:
+        """Return a plan as it stands."""
+        return self._tenant(tenant_id).plan(plan_id)
+
+    def plans(self, tenant_id: str, statuses: Collection[str] = ()) -> Iterator[PlanState]:
+        """Yield plans, sorted by their id: those of these statuses, or all."""
+        for _, row in self._sorted(self._tenant(tenant_id).plans):
+            if not statuses or row.status in statuses:
+                yield row
+
+    def outcomes(self, tenant_id: str) -> Iterator[OutcomeRow]:
+        """Yield every outcome, sorted by its id (`OutcomeRows`)."""
+        for _, row in self._sorted(self._tenant(tenant_id).captured):
+            yield row
+
     def find(self, tenant_id: str, identity: str) -> tuple[int, ...]:
         """Return the numbers of every record that an id leads to, ascending."""
         with self._lock:
@@ -248,6 +296,10 @@ class MemoryStore:
     def content(self, tenant_id: str, content_hash: str) -> bytes | None:
         """Return a content body; None where it was erased or never stored."""
         return self._tenant(tenant_id).contents.get(content_hash)
+
+    def has_content(self, tenant_id: str, content_hash: str) -> bool:
+        """Return whether content with this hash was ever stored; erased content counts."""
+        return content_hash in self._tenant(tenant_id).contents
 
     def contents(self, tenant_id: str) -> Iterator[tuple[str, bytes | None]]:
         """Yield every content, sorted."""

@@ -47,7 +47,20 @@ def pending(backend: str, version: int) -> tuple[Migration, ...]:
     """
     latest = latest_version(backend)
     if version > latest:
-        raise StoreError(
-            f"the store has schema {version}, this version of weighbridge knows {latest}; upgrade weighbridge"
-        )
+        raise StoreError(_newer(version, latest))
     return migrations(backend)[version:]
+
+
+def problems(version: int, latest: int) -> tuple[str, ...]:
+    """Return what somebody has to do about a store at schema ``version``, as sentences."""
+    if version > latest:
+        return (_newer(version, latest),)
+    if version < latest:
+        return (
+            f"the store has schema {version}, this version of weighbridge needs {latest}: `weighbridge db upgrade`",
+        )
+    return ()
+
+
+def _newer(version: int, latest: int) -> str:
+    return f"the store has schema {version}, this version of weighbridge knows {latest}; upgrade weighbridge"

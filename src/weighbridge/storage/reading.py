@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
 from weighbridge.budgets.decide import Counter
+from weighbridge.domain.plan import PlanState
 from weighbridge.ledger.submission import BlockedProposal, Consumption, Head, Identity, RetryAuthorisation
+
+VERIFY_HINT = "; run `weighbridge ledger verify`"
+"""How an error of a reader ends where a row is not what it should be."""
+
+Span = tuple[int, int]
+"""The first and the last number of a range of records."""
 
 
 class StoredRecord(NamedTuple):
@@ -37,8 +44,14 @@ class LedgerReader(Protocol):
     def head(self, tenant_id: str) -> Head:
         """Return where the tenant's ledger ends."""
 
+    def heads(self) -> Mapping[str, Head]:
+        """Return where the ledger of every tenant that has a head ends, in a few statements however many there are."""
+
     def records(self, tenant_id: str, first_seq: int = 1, last_seq: int | None = None) -> Iterator[StoredRecord]:
         """Yield records in order, ``first_seq`` and ``last_seq`` included, streaming."""
+
+    def records_of(self, spans: Mapping[str, Span]) -> Iterator[tuple[str, Sequence[StoredRecord]]]:
+        """Yield the records of many tenants, streaming: of each those in its span, in order, in one portion or several."""
 
     def record(self, tenant_id: str, seq: int) -> StoredRecord | None:
         """Return one record."""
@@ -70,11 +83,20 @@ class LedgerReader(Protocol):
     def families(self, tenant_id: str) -> tuple[str, ...]:
         """Return what the counters count: the families of the policy that was active last, sorted."""
 
+    def plan(self, tenant_id: str, plan_id: str) -> PlanState | None:
+        """Return a plan as it stands."""
+
+    def plans(self, tenant_id: str, statuses: Collection[str] = ()) -> Iterator[PlanState]:
+        """Yield plans, sorted by their id: those of these statuses, or all."""
+
     def find(self, tenant_id: str, identity: str) -> Iterable[int]:
         """Return the numbers of every record that a plan, step, account, run or operation id leads to, ascending."""
 
     def content(self, tenant_id: str, content_hash: str) -> bytes | None:
         """Return a content body; None where it was erased or never stored."""
+
+    def has_content(self, tenant_id: str, content_hash: str) -> bool:
+        """Return whether content with this hash was ever stored; erased content counts."""
 
     def contents(self, tenant_id: str) -> Iterator[tuple[str, bytes | None]]:
         """Yield ``(hash, body or None where erased)``, sorted (for `verify`)."""

@@ -6,18 +6,22 @@ back. Inside a snapshot the pages are of one moment; outside, each is of its own
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain as links
+from itertools import islice
 from typing import Any
 
 import msgspec
 
+from weighbridge import canonical
 from weighbridge.budgets.decide import Counter
 from weighbridge.domain.amounts import from_text, parse_amount
+from weighbridge.domain.outcome import OutcomeRow
+from weighbridge.domain.plan import PlanState, PlanStatus, Risk, StepState, encode_steps
 from weighbridge.errors import StoreError
 from weighbridge.ledger import chain
 from weighbridge.ledger.submission import BlockedProposal, Consumption, Head, Identity, RetryAuthorisation
-from weighbridge.storage.reading import StoredRecord
+from weighbridge.storage.reading import VERIFY_HINT, Span, StoredRecord
 
 Query = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
 """Runs a statement with ``?`` for its values."""
@@ -33,14 +37,28 @@ BUDGET_TABLES = ("counter", "consumption", "counter_family")
 TABLES = (
     *("ledger", "ledger_head", "identity", "blocked_proposal", "retry_authorisation", "subject", "content"),
     *BUDGET_TABLES,
+    "plan",
+    "outcome",
 )
 """Where a tenant has rows."""
 
 _amounts = msgspec.json.Decoder(dict[str, str])
+_names = msgspec.json.Decoder(tuple[str, ...])
+_details = msgspec.json.Decoder(dict[str, Any])
+
+PLAN_COLUMNS: tuple[str, ...] = PlanState.__struct_fields__
+"""The columns of the table `plan`, besides the tenant."""
+OUTCOME_COLUMNS: tuple[str, ...] = OutcomeRow.__struct_fields__
+"""The columns of the table `outcome`, besides the tenant."""
+_PLAN = f"SELECT {', '.join(PLAN_COLUMNS)} FROM plan WHERE tenant = ?"  # noqa: S608 - our own names
 
 
 class SqlRows:
     """The `LedgerReader` questions that are plain queries. Every one names its tenant, as its first value (L5)."""
+
+    spans_max = 64
+    """How many spans of records go into one statement, and in `span_records_max` how many records."""
+    span_records_max = _PAGE_RECORDS
 
     def __init__(self, query: Query) -> None:
         self._query = query
@@ -66,6 +84,36 @@ class SqlRows:
             if len(page) < _PAGE_RECORDS:
                 return
             first_seq = page[-1][0] + 1
+
+    def records_of(self, spans: Mapping[str, Span]) -> Iterator[tuple[str, list[StoredRecord]]]:
+        """Yield the records of many tenants: short spans many to a statement, long ones page by page."""
+        some: list[tuple[str, int, int]] = []
+        room = self.span_records_max
+        for tenant, (first, last) in spans.items():
+            many = last - first + 1
+            if many > self.span_records_max:
+                records = self.records(tenant, first, last)
+                while page := list(islice(records, _PAGE_RECORDS)):
+                    yield tenant, page
+            elif many > 0:
+                if many > room or len(some) == self.spans_max:
+                    yield from self._records_together(some)
+                    some, room = [], self.span_records_max
+                some.append((tenant, first, last))
+                room -= many
+        if some:
+            yield from self._records_together(some)
+
+    def _records_together(self, spans: Sequence[tuple[str, int, int]]) -> Iterable[tuple[str, list[StoredRecord]]]:
+        """Return the records of a few spans, by tenant and number."""
+        found: dict[str, list[StoredRecord]] = {}
+        for tenant, *row in sorted(self._spans(spans)):
+            found.setdefault(tenant, []).append(StoredRecord(*row))
+        return found.items()
+
+    def _spans(self, spans: Sequence[tuple[str, int, int]]) -> list[tuple[Any, ...]]:
+        """Return the rows of a few spans (at most `spans_max`): tenant, and what a record is made of."""
+        raise NotImplementedError
 
     def record(self, tenant_id: str, seq: int) -> StoredRecord | None:
         """Return one record."""
@@ -136,35 +184,81 @@ class SqlRows:
         """Return a budget counter; one that nothing fell under is zero."""
         sql = "SELECT reserved, settled FROM counter WHERE tenant = ? AND name = ?"
         rows = self._query(sql, (tenant_id, name))
-        return _counter(*rows[0]) if rows else Counter()
+        return counter_of(*rows[0]) if rows else Counter()
 
     def counters_of(self, tenant_id: str, names: Sequence[str]) -> dict[str, Counter]:
         """Return those of these counters that something fell under."""
         sql = (
             f"SELECT name, reserved, settled FROM counter WHERE tenant = ? AND name IN ({', '.join('?' * len(names))})"  # noqa: S608 - only placeholders
         )
-        return {name: _counter(*sums) for name, *sums in self._query(sql, (tenant_id, *names))}
+        return {name: counter_of(*sums) for name, *sums in self._query(sql, (tenant_id, *names))}
 
     def counters(self, tenant_id: str) -> Iterator[tuple[str, Counter]]:
         """Yield every counter, sorted."""
         for row in self._pages("counter", tenant_id, ("name",), ("reserved", "settled")):
-            yield row[0], _counter(*row[1:])
+            yield row[0], counter_of(*row[1:])
 
     def cell(self, tenant_id: str, name: str) -> Consumption | None:
         """Return one cell of what was consumed."""
         rows = self._query("SELECT reserved, settled FROM consumption WHERE tenant = ? AND cell = ?", (tenant_id, name))
-        return _consumption(*rows[0]) if rows else None
+        return consumption_of(*rows[0]) if rows else None
 
     def consumption(self, tenant_id: str) -> Iterator[tuple[str, Consumption]]:
         """Yield every cell of what was consumed, sorted."""
         for row in self._pages("consumption", tenant_id, ("cell",), ("reserved", "settled")):
-            yield row[0], _consumption(*row[1:])
+            yield row[0], consumption_of(*row[1:])
 
     def families(self, tenant_id: str) -> tuple[str, ...]:
         """Return what the counters count, sorted."""
         # Sorted here: with ORDER BY this statement is compiled anew every time.
         rows = self._query("SELECT family FROM counter_family WHERE tenant = ?", (tenant_id,))
         return tuple(sorted([family for (family,) in rows]))
+
+    def has_plans(self, tenant_id: str) -> bool:
+        """Return whether the tenant has any plan."""
+        return bool(self._query("SELECT 1 FROM plan WHERE tenant = ? LIMIT 1", (tenant_id,)))
+
+    def with_plans(self, tenants: Sequence[str]) -> set[str]:
+        """Return those of these tenants that have any plan."""
+        sql = (
+            "WITH given(tenant) AS (VALUES {}) SELECT tenant FROM given "
+            "WHERE EXISTS (SELECT 1 FROM plan WHERE plan.tenant = given.tenant)"
+        )
+        return {tenant for (tenant,) in self._together(sql, "(?)", [(one,) for one in tenants])}
+
+    def plan(self, tenant_id: str, plan_id: str) -> PlanState | None:
+        """Return a plan as it stands."""
+        rows = self._query(f"{_PLAN} AND plan_id = ?", (tenant_id, plan_id))
+        return plan_of(rows[0]) if rows else None
+
+    def active_plan(self, tenant_id: str, account_id: str, plan_type: str) -> str | None:
+        """Return the id of the plan of this account and type that is ACTIVE."""
+        sql = "SELECT plan_id FROM plan WHERE tenant = ? AND account_id = ? AND plan_type = ? AND status = 'ACTIVE'"
+        rows = self._query(sql, (tenant_id, account_id, plan_type))
+        return rows[0][0] if rows else None
+
+    def plans(self, tenant_id: str, statuses: Collection[str] = ()) -> Iterator[PlanState]:
+        """Yield plans, sorted by their id: those of these statuses, or all."""
+        wanted = sorted(map(str, statuses))
+        among = f" AND status IN ({', '.join('?' * len(wanted))})" if wanted else ""
+        tail = f" ORDER BY plan_id LIMIT {_PAGE_RECORDS}"
+        page = self._query(f"{_PLAN}{among}{tail}", (tenant_id, *wanted))
+        while page:
+            yield from map(plan_of, page)
+            if len(page) < _PAGE_RECORDS:
+                return
+            page = self._query(f"{_PLAN}{among} AND plan_id > ?{tail}", (tenant_id, *wanted, page[-1][0]))
+
+    def outcome(self, tenant_id: str, idempotency_key: str) -> tuple[str, int] | None:
+        """Return the id and the record of an outcome that was said before (O4)."""
+        sql = "SELECT outcome_id, seq FROM outcome WHERE tenant = ? AND idempotency_key = ?"
+        rows = self._query(sql, (tenant_id, idempotency_key))
+        return (rows[0][0], rows[0][1]) if rows else None
+
+    def outcomes(self, tenant_id: str) -> Iterator[OutcomeRow]:
+        """Yield every outcome, sorted by its id (`OutcomeRows`)."""
+        for row in self._pages("outcome", tenant_id, OUTCOME_COLUMNS[:1], OUTCOME_COLUMNS[1:]):
+            yield outcome_of(row)
 
     def find(self, tenant_id: str, identity: str) -> tuple[int, ...]:
         """Return the numbers of every record that an id leads to, ascending."""
@@ -229,15 +323,73 @@ class SqlRows:
             page = self._query(after, (*fixed, *page[-1][: len(keys)]))
 
 
-def _counter(reserved: str, settled: str) -> Counter:
+def counter_of(reserved: str, settled: str) -> Counter:
+    """Return the counter of a row.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
     try:
         return Counter(parse_amount(reserved), parse_amount(settled))
     except (ValueError, TypeError) as error:
-        raise StoreError(f"a counter cannot be read ({error}); run `weighbridge ledger verify`") from None
+        raise StoreError(f"a counter cannot be read ({error}){VERIFY_HINT}") from None
 
 
-def _consumption(reserved: str, settled: str) -> Consumption:
+def consumption_of(reserved: str, settled: str) -> Consumption:
+    """Return what was consumed, of a row.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
     try:
         return Consumption(from_text(_amounts.decode(reserved)), from_text(_amounts.decode(settled)))
     except (msgspec.MsgspecError, ValueError) as error:
-        raise StoreError(f"what was consumed cannot be read ({error}); run `weighbridge ledger verify`") from None
+        raise StoreError(f"what was consumed cannot be read ({error}){VERIFY_HINT}") from None
+
+
+def plan_row(plan: PlanState) -> tuple[Any, ...]:
+    """Return the columns of a plan, besides the tenant."""
+    row = msgspec.structs.asdict(plan)
+    row |= {"proposers": canonical.encode(list(plan.proposers)).decode(), "steps": encode_steps(plan.steps)}
+    return tuple((row | {"status": plan.status.value, "risk": plan.risk.value}).values())
+
+
+def plan_of(row: Sequence[Any]) -> PlanState:
+    """Return the plan of a row.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    given = dict(zip(PLAN_COLUMNS, row, strict=True))
+    try:
+        given["status"], given["risk"] = PlanStatus(given["status"]), Risk(given["risk"])
+        given["proposers"], steps = _names.decode(given["proposers"]), msgspec.json.decode(given["steps"])
+        given["steps"] = msgspec.convert(steps, tuple[StepState, ...])
+    except (msgspec.MsgspecError, ValueError) as error:
+        message = f"plan `{given['plan_id']}` cannot be read ({error}){VERIFY_HINT}"
+        raise StoreError(message) from None
+    # L3: nothing stands in a row that nobody reads.
+    if msgspec.json.decode(msgspec.json.encode(given["steps"])) != steps:
+        message = f"plan `{given['plan_id']}` holds something besides its steps{VERIFY_HINT}"
+        raise StoreError(message)
+    given["submitted"], given["refused"] = bool(given["submitted"]), bool(given["refused"])
+    return PlanState(**given)
+
+
+def outcome_row(outcome: OutcomeRow) -> tuple[Any, ...]:
+    """Return the columns of an outcome, besides the tenant."""
+    *columns, body = msgspec.structs.astuple(outcome)
+    return (*columns, canonical.encode(body).decode())
+
+
+def outcome_of(row: Sequence[Any]) -> OutcomeRow:
+    """Return the outcome of a row.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    given = dict(zip(OUTCOME_COLUMNS, row, strict=True))
+    try:
+        return OutcomeRow(**given | {"body": _details.decode(given["body"])})
+    except (msgspec.MsgspecError, TypeError) as error:
+        raise StoreError(f"outcome `{row[0]}` cannot be read ({error}){VERIFY_HINT}") from None

@@ -14,10 +14,8 @@ Each test names the rule of the governance contract that it proves.
 
 from __future__ import annotations
 
-import sys
-import threading
-from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import pytest
@@ -35,11 +33,13 @@ from weighbridge.errors import (
     WeighbridgeError,
 )
 from weighbridge.ledger import chain
-from weighbridge.ledger.record import BUDGET_DECISIONS, Event, events
+from weighbridge.ledger.record import BUDGET_DECISIONS, events
 from weighbridge.ledger.submission import Committed, Head, Submission
 from weighbridge.storage.audit import verify_store
-from weighbridge.storage.reading import LedgerReader
-from weighbridge.storage.writing import LedgerWriter
+from weighbridge.storage.reading import StoredRecord
+from weighbridge.testing.store_contract_outcomes import OutcomeContract
+from weighbridge.testing.store_contract_plans import PlanContract
+from weighbridge.testing.stores import Store, in_threads, told
 from weighbridge.testing.submissions import (
     EXPENSIVE,
     NOW_MS,
@@ -64,16 +64,6 @@ OTHER = "globex"
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
 DAY_MS = 24 * HOUR_MS
-TURN_S_MIN = 0.000_01  # in turns of 5 ms, the default, threads hardly ever meet
-
-
-class Store(LedgerWriter, LedgerReader, Protocol):
-    """Both sides of a store."""
-
-
-def told(answer: Committed) -> list[Event]:
-    """Return the events of a committed record."""
-    return list(events(answer.body))
 
 
 def summary(answer: Committed) -> dict[str, Any]:
@@ -108,7 +98,7 @@ def unclassed(submission: Submission) -> Submission:
     return changed(submission, reservation=msgspec.structs.replace(submission.reservation, cost_class=None))
 
 
-class StoreContract:
+class StoreContract(PlanContract, OutcomeContract):
     """What every store does. ``store`` is new for every test."""
 
     # --- records ---
@@ -494,6 +484,25 @@ class StoreContract:
         assert list(store.records(TENANT, 8)) == []
         assert store.record(TENANT, 0) is None
         assert store.record(TENANT, 8) is None
+
+    def test_many_ledgers_are_asked_about_together(self, store: Store) -> None:
+        """L3, L5: what one question says of many tenants is what each of them would be answered alone."""
+        assert store.heads() == {}
+        counts = {f"t-{number:03}": 1 + number % 3 for number in range(70)} | {"long": 300, "\U00010348": 2}
+        for tenant, many in counts.items():
+            store.commit_many([decision(draft(f"run-{number}"), tenant=tenant) for number in range(many)])
+        assert store.heads() == {tenant: store.head(tenant) for tenant in counts}
+        assert store.heads().keys() == set(store.tenants())
+        spans = {tenant: (max(1, many - 1), many) for tenant, many in counts.items()}
+        wanted = spans | {"long": (2, 299), "t-001": (2, 1), "t-002": (3, 9), "nobody": (1, 5)}
+        with store.snapshot() as moment:
+            found: dict[str, list[StoredRecord]] = {}
+            for tenant, portion in moment.records_of(wanted):
+                found.setdefault(tenant, []).extend(portion)
+            assert moment.heads() == store.heads()
+        alone = {tenant: list(store.records(tenant, *span)) for tenant, span in wanted.items()}
+        assert {tenant: found.get(tenant, []) for tenant in wanted} == alone
+        assert list(store.records_of({})) == []
 
     def test_a_snapshot_is_of_one_moment(self, store: Store) -> None:
         """L3: what is committed meanwhile does not show, so a check sees rows and records that belong together."""
@@ -966,27 +975,3 @@ class StoreContract:
         fresh = [answer for answer in answers if isinstance(answer, Committed) and not answer.replayed]
         assert len(fresh) == names
         assert verify_store(store).ok
-
-
-def in_threads(call: Callable[[int], None], numbers: Iterable[int]) -> None:
-    """Call with every number at the same time, in turns as short as they get, and raise what any of them raised."""
-    failures: list[BaseException] = []
-
-    def guarded(number: int) -> None:
-        try:
-            call(number)
-        except BaseException as error:  # noqa: BLE001 - raised below, on the test's own thread
-            failures.append(error)
-
-    threads = [threading.Thread(target=guarded, args=(number,)) for number in numbers]
-    turn_s = sys.getswitchinterval()
-    sys.setswitchinterval(TURN_S_MIN)
-    try:
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    finally:
-        sys.setswitchinterval(turn_s)
-    if failures:
-        raise failures[0]

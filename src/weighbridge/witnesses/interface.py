@@ -7,10 +7,11 @@ changes or removes what was published, and publishing the same document again is
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from weighbridge.errors import LedgerCorrupt, WeighbridgeError
+from weighbridge.ledger.merkle import Proof
 
 SUFFIX = ".checkpoint"
 _NAME = re.compile(r"(\d{16})\.checkpoint", re.ASCII)
@@ -51,6 +52,22 @@ class Witness(Protocol):
         Raises:
             WitnessConflict: another one is there under this number; it stays.
             WitnessError: it could not be written, or may have been.
+        """
+
+
+class Cosigner(Protocol):
+    """Cosigns the heads of logs, each only if it continues the last one that it cosigned. ``place`` is what to call it by."""
+
+    @property
+    def place(self) -> str:
+        """Return where it is."""
+
+    def cosign(self, note: str, size: int, proof_from: Callable[[int], Proof]) -> str:
+        """Return the lines to add to the note of a log's head. ``proof_from`` proves growth from a size to this one.
+
+        Raises:
+            WitnessConflict: it cosigned a larger head, or another one of this size: the log was put back, or forked.
+            WitnessError: it cannot be asked, or does not answer with its cosignature.
         """
 
 

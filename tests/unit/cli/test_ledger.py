@@ -15,7 +15,7 @@ from tests.command_line import run
 from tests.unit.cli.budget.spending import asked, policy, spend
 from weighbridge.cli import ledger as cli_ledger
 from weighbridge.cli.stores import reading
-from weighbridge.operations import scope
+from weighbridge.scopes import scope
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ from tests import samples
 from tests.command_line import run
 from tests.unit.cli.budget.spending import asked as request_for
 from tests.unit.cli.budget.spending import policy, spend
-from weighbridge.domain.decision import Blocked
+from weighbridge.domain.decision import Blocked, WriteUnconfirmed
 from weighbridge.domain.principal import Principal
 from weighbridge.domain.spending import Tokens
 from weighbridge.ledger.record import decode
-from weighbridge.operations import scope
+from weighbridge.scopes import scope
 
 
 @pytest.fixture
@@ -355,3 +355,116 @@ def test_validators_without_anything_to_judge_are_one_line(tmp_path):
         run("ledger", "show", 1, "--store", place, "--table").out,
     ):
         assert " ".join(every.split()).count("there is nothing here that this validator has to judge") == len(idle)
+
+
+class TestReadBack:
+    """L4, L6: what a target stores instead is told from the ledger, with the values for as long as they are kept."""
+
+    @pytest.fixture
+    def written(self, tmp_path):
+        """A store with three writes: stored as asked, stored otherwise, and not read back."""
+        path = tmp_path / "s.db"
+        stored: dict[str, str] = {}
+        with samples.weighbridge(path, policy=samples.policy(operations={})) as wb:
+
+            def read_back(value, renewal_id, note):
+                if note == "broken":
+                    raise TimeoutError
+                return stored
+
+            @wb.writeback("crm.note", target="crm", action="note", read_back=read_back)
+            def write(renewal_id, note):
+                stored.update(renewal_id=renewal_id, note=note[:4])
+
+            about = samples.context()
+            with scope(
+                tenant="acme",
+                snapshot=about["snapshot"]["fields"],
+                data_sources=about["data_sources"],
+                evidence=about["evidence"],
+                references=about["proposal"]["evidence"],
+            ):
+                write.with_id("op-kept")("r-1", "ring")
+                for name, note in (("op-cut", "ring Ms Miller"), ("op-broken", "broken")):
+                    with pytest.raises(WriteUnconfirmed):
+                        write.with_id(name)("r-1", note)
+        return path
+
+    def test_what_differs_is_said_with_its_values(self, written):
+        told = why(written, "op-cut", "--table").out
+        assert told.startswith("ALLOWED at BEFORE_STEP_EXECUTION and BEFORE_EXTERNAL_WRITEBACK and the budget\n")
+        assert "The call was made, and its target stores something else than was asked." in told
+        assert '`note` was asked as "ring Ms Miller", and "ring" is stored' in told
+
+    def test_what_is_not_known_is_said(self, written):
+        """G10: it may have happened."""
+        told = why(written, "op-broken", "--table").out
+        assert "The call was made." in told
+        assert "it may be stored or not: look at the target" in told
+        assert "error TimeoutError" in told
+
+    def test_what_is_confirmed_is_said(self, written):
+        told = why(written, "op-kept", "--table").out
+        assert "The call was made, and completed." in told
+        assert "stored as asked: note, renewal_id" in " ".join(told.split())
+
+    def test_json_has_the_values_until_they_are_erased(self, written):
+        def ended():
+            (story,) = why(written, "op-cut", "--json").lines
+            return story["entries"][-1]
+
+        assert ended()["reasons"] == ["WRITE_NOT_STORED"]
+        assert ended()["fields"]["differs"] == ["note"]
+        assert ended()["read_back"] == {"values": {"asked": {"note": "ring Ms Miller"}, "stored": {"note": "ring"}}}
+        with samples.weighbridge(written, policy=samples.policy(operations={})) as wb:
+            said = [event for record in wb.reader.records("acme") for event in decode(record.body).events]
+            (content,) = [event["content"]["read_back"] for event in said if "differs" in event]
+            wb.erase_content([content], by=Principal(id="maria", person=True), reason="asked to", tenant_id="acme")
+        assert ended()["read_back"] == {"values": None}
+        assert "`note` is stored otherwise than asked (the values were erased)" in why(written, "op-cut", "--table").out
+
+
+class TestPlans:
+    """L4: from the id of a plan or a step, the whole story in order."""
+
+    @pytest.fixture
+    def ledger(self, tmp_path):
+        from weighbridge.examples import renewals
+        from weighbridge.policy.loader import load_policy
+
+        path = tmp_path / "plans.db"
+        with samples.weighbridge(path, policy=load_policy(renewals.policy_text(), "p")) as wb:
+            renewals.tell(wb, tenant="acme", now_ms=samples.NOW_MS)
+        return path
+
+    def test_a_plan_is_told_in_words(self, ledger):
+        shown = why(ledger, "defend-r-1002", "--table").out
+        assert shown.startswith("BLOCKED, 0 of 9 runs and 1 of 4 budget decisions, at the budget because")
+        told = " ".join(shown.split())
+        for sentence in ("drafted: 4 steps", "paused: step `board-brief` was blocked", "maria: one brief will do"):
+            assert sentence in told
+        assert told.index("drafted") < told.index("paused") < told.index("completed: all steps")
+
+    def test_a_step_is_unique_in_its_plan_alone(self, ledger):
+        everywhere = why(ledger, "brief").lines[0]
+        here = why(ledger, "brief", "--plan", "defend-r-1001").lines[0]
+        assert {entry["fields"]["plan_id"] for entry in everywhere["entries"]} == {"defend-r-1001", "defend-r-1002"}
+        assert {entry["fields"]["plan_id"] for entry in here["entries"]} == {"defend-r-1001"}
+        assert [entry["type"] for entry in here["entries"] if entry["type"].startswith("STEP")] == [
+            "STEP_STARTED",
+            "STEP_COMPLETED",
+        ]
+
+    def test_a_step_of_another_plan_is_not_found(self, ledger):
+        """Rule 7."""
+        ran = why(ledger, "board-brief", "--plan", "defend-r-1001")
+        assert (ran.code, "no record of plan `defend-r-1001`" in ran.err) == (2, True)
+
+    def test_what_a_person_said_is_told_until_it_is_erased(self, ledger):
+        """L6: the words are content."""
+        (skipped,) = [one for one in why(ledger, "defend-r-1002").lines[0]["entries"] if one["type"] == "STEP_SKIPPED"]
+        assert skipped["words"] == {"text": "one brief will do"}
+        run("content", "erase", "--subject", "defend-r-1002", "--by", "d", "--reason", "r", "--yes", "--store", ledger)
+        (gone,) = [one for one in why(ledger, "defend-r-1002").lines[0]["entries"] if one["type"] == "STEP_SKIPPED"]
+        assert gone["words"] == {"text": None}
+        assert "maria: (erased)" in why(ledger, "defend-r-1002", "--table").out

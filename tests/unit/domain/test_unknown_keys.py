@@ -7,7 +7,7 @@ import pytest
 from weighbridge.domain.context import parse_context
 from weighbridge.domain.spending import parse_spending, parse_spending_request
 from weighbridge.errors import ContextError
-from weighbridge.operations import scope
+from weighbridge.scopes import scope
 
 STEP = "BEFORE_STEP_EXECUTION"
 FIELD = {"value": 1, "source_type": "crm", "sourceid": "r-1"}

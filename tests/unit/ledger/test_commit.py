@@ -77,6 +77,15 @@ class Seen:
     def families(self):
         return self.counted
 
+    def plan(self, plan_id):
+        return None
+
+    def active_plan(self, account_id, plan_type):
+        return None
+
+    def outcome(self, idempotency_key):
+        return None
+
     def body(self, seq):
         raise AssertionError(seq)
 

@@ -80,5 +80,5 @@ def test_who_speaks_to_what(tmp_path):
     assert open_witness("memory://x").place == "memory://x"
     with pytest.raises(UsageError, match="cannot be a witness"):
         open_witness("nonsense://x")
-    with pytest.raises(UsageError, match="arrives with the HTTP service"):
+    with pytest.raises(UsageError, match="name it with --witness"):
         open_witness("https://ledger.example")

@@ -10,7 +10,7 @@ import typer
 from weighbridge.cli import output
 from weighbridge.cli.budget import tables
 from weighbridge.cli.budget.sources import AllOption, Budgets, CapOption, PolicyOption, budgets, counters
-from weighbridge.cli.stores import JsonOption, StoreOption, TenantOption
+from weighbridge.cli.stores import ArchiveOption, JsonOption, StoreOption, TenantOption
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,6 +49,7 @@ def forecast(
     policy: PolicyOption = None,
     store: StoreOption = None,
     tenant: TenantOption = None,
+    archive: ArchiveOption = None,
     as_json: JsonOption = None,
 ) -> None:
     """Say when each cap is hit, hard and soft, if use goes on as it has since its period began; the soonest first.
@@ -56,7 +57,7 @@ def forecast(
     With u used after e of a period's time, u * t / e is used after t: a straight line, in time that really passes. For a
     plan's life there is no forecast, because nobody knows its end.
     """
-    with budgets(store, tenant, policy, at, cap, ends=True) as found:
+    with budgets(store, tenant, policy, at, cap, ends=True, archives=archive) as found:
         used = counters(found) if at is None else _as_of(found)
         ordered = _outlooks(found, used)
         if output.wants_json(as_json):

@@ -10,7 +10,7 @@ import typer
 from weighbridge.cli import output
 from weighbridge.cli.budget import tables
 from weighbridge.cli.budget.sources import Ledger, ledger
-from weighbridge.cli.stores import JsonOption, StoreOption, TenantOption
+from weighbridge.cli.stores import ArchiveOption, JsonOption, StoreOption, TenantOption
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,12 +24,19 @@ IN_RECORDS = frozenset({"chain", "record", "budget"})  # the parts of a fault in
 COUNTER, CONSUMPTION, FAMILY = "counter", "consumption", "counter family"
 
 
-def reconcile(*, store: StoreOption = None, tenant: TenantOption = None, as_json: JsonOption = None) -> None:
+def reconcile(
+    *,
+    store: StoreOption = None,
+    tenant: TenantOption = None,
+    archive: ArchiveOption = None,
+    as_json: JsonOption = None,
+) -> None:
     """Add up the ledger and say which counter differs from it, and by how much.
 
-    Exit code 0 when every counter is what the ledger adds up to, 4 when one is not, or when the ledger itself does not verify.
+    Exit code 0 when every counter is what the ledger adds up to, 4 when one is not, or when the ledger itself does not verify, 2
+    when records are archived and not handed in: without them nothing adds up.
     """
-    with ledger(store, tenant) as opened:
+    with ledger(store, tenant, archive) as opened:
         report = _compare(opened)
     if output.wants_json(as_json):
         output.write_json([report.document()])
@@ -93,12 +100,14 @@ class Reconciled(NamedTuple):
 
 
 def _compare(opened: Ledger) -> Reconciled:
+    from weighbridge.ledger.archive import require_kept
     from weighbridge.ledger.fold import Fold, compare_head
 
     reader, tenant_id = opened.reader, opened.tenant_id
     state, faults = Fold(tenant_id), []
     with output.progress(reader.head(tenant_id).seq, "records") as advance:
         for stored in reader.records(tenant_id):
+            require_kept(stored.body)
             fault = state.add(*stored)
             if fault is not None:
                 faults.append(fault)

@@ -12,7 +12,7 @@ import typer
 from weighbridge.cli import output
 from weighbridge.cli.budget import tables
 from weighbridge.cli.budget.sources import Ledger, instant, ledger, load
-from weighbridge.cli.stores import JsonOption, StoreOption, TenantOption
+from weighbridge.cli.stores import ArchiveOption, JsonOption, StoreOption, TenantOption
 from weighbridge.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def simulate(
     ] = False,
     store: StoreOption = None,
     tenant: TenantOption = None,
+    archive: ArchiveOption = None,
     as_json: JsonOption = None,
 ) -> None:
     """Weigh what is on record anew, under the caps of another policy. Nothing is written.
@@ -56,7 +57,7 @@ def simulate(
     the amounts, the class and the time that are on record; prices and class maxima of the policy play no part.
     """
     lines = output.wants_json(as_json)
-    with ledger(store, tenant) as opened:
+    with ledger(store, tenant, archive) as opened:
         tried = _tried(opened, policy, from_, to, keep=None if changes else CHANGES_SHOWN_MAX)
     if changes and lines:
         output.write_json(_change_line(one) for one in tried.changed)

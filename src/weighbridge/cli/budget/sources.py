@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from weighbridge.cli import output
-from weighbridge.cli.stores import EMPTY, other_tenants, reading, tenant_is_named, tenant_or_default
+from weighbridge.cli.stores import EMPTY, other_tenants, reading_with, tenant_is_named, tenant_or_default
 from weighbridge.errors import NotFound, PolicyError, StoreError, UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from weighbridge.budgets.decide import Counter
     from weighbridge.budgets.forecast import Span
     from weighbridge.domain.caps import Cap
@@ -79,13 +81,14 @@ class Budgets(NamedTuple):
 
 
 @contextmanager
-def ledger(store: str | None, tenant: str | None) -> Iterator[Ledger]:
-    """Open one tenant of a store.
+def ledger(store: str | None, tenant: str | None, archives: Sequence[Path] | None = None) -> Iterator[Ledger]:
+    """Open one tenant of a store, with the bodies that are in archives.
 
     Raises:
+        RecordArchived: a body that is asked for is in an archive that was not handed in.
         NotFound: it has no records there.
     """
-    with reading(store) as reader, reader.snapshot() as moment:
+    with reading_with(store, archives) as reader, reader.snapshot() as moment:
         tenant_id = tenant_or_default(tenant, moment)
         head = moment.head(tenant_id)
         others = other_tenants(moment, tenant_id)
@@ -99,7 +102,14 @@ def ledger(store: str | None, tenant: str | None) -> Iterator[Ledger]:
 
 @contextmanager
 def budgets(
-    store: str | None, tenant: str | None, policy: str | None, at: str | None, cap: str | None, *, ends: bool = False
+    store: str | None,
+    tenant: str | None,
+    policy: str | None,
+    at: str | None,
+    cap: str | None,
+    *,
+    ends: bool = False,
+    archives: Sequence[Path] | None = None,
 ) -> Iterator[Budgets]:
     """Open one tenant's caps: all of them, or the one that is asked for. ``ends``: a day or a month is its end (`last_instant`).
 
@@ -109,7 +119,7 @@ def budgets(
     """
     from weighbridge.budgets.periods import with_zone
 
-    with ledger(store, tenant) as found:
+    with ledger(store, tenant, archives) as found:
         caps_of, version = _policy(found, policy)
         zones = readable_zones(found) or with_zone(None, caps_of.time_zone, 0)
         at_ms = _time(found, at, zones, ends=ends)
@@ -272,13 +282,14 @@ def _policy(found: Ledger, policy: str | None) -> tuple[BudgetPolicy, str]:
 def _recorded(found: Ledger, version: str) -> tuple[BudgetPolicy | None] | None:
     """Return the budgets of the policy in force from what is on record; None where that does not hold it (any more)."""
     from weighbridge import canonical
+    from weighbridge.ledger.archive import is_stub
     from weighbridge.ledger.record import POLICY_ACTIVATED, events
     from weighbridge.ledger.spending_history import policy_hash
     from weighbridge.policy.compile import compile_effective
 
     for seq in range(found.reader.head(found.tenant_id).seq, 0, -1):
         stored = found.reader.record(found.tenant_id, seq)
-        if stored is None:
+        if stored is None or is_stub(stored.body):
             continue
         content_hash = policy_hash(stored.body, version)
         if content_hash is not None:

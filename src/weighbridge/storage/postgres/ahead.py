@@ -8,16 +8,15 @@ COMMIT.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import msgspec
 from psycopg.rows import TupleRow
 
 from weighbridge.budgets.decide import Counter
 from weighbridge.budgets.periods import period_keys, period_of, with_zone
-from weighbridge.domain.amounts import from_text
 from weighbridge.domain.caps import counter_name
+from weighbridge.domain.plan import PlanState
 from weighbridge.errors import StoreError
 from weighbridge.ledger import chain
 from weighbridge.ledger.reserving import Cell, cell_name
@@ -29,9 +28,10 @@ from weighbridge.ledger.submission import (
     RetryAuthorisation,
     Submission,
 )
-from weighbridge.storage.batching import Items
+from weighbridge.storage.batching import Items, Kept
 from weighbridge.storage.postgres.connection import OPEN, Connection, opened_for, require_durable
 from weighbridge.storage.reading import StoredRecord
+from weighbridge.storage.rows import PLAN_COLUMNS, consumption_of, counter_of, plan_of
 
 Key = tuple[Any, ...]
 Zones = dict[str, str | None]
@@ -47,6 +47,7 @@ _LOCK = (
     b"ORDER BY tenant FOR UPDATE"
 )
 
+_TEXT = {"proposers": "proposers::text", "steps": "steps::text"}
 _READ: Mapping[str, bytes] = {
     # With the record that it points to: a known id is answered from there.
     "identity": b"SELECT tenant, kind, id, request_hash, seq, state, leaf_hash, hash, body "
@@ -62,28 +63,37 @@ _READ: Mapping[str, bytes] = {
     b"JOIN retry_authorisation USING (tenant, choke_point, proposal_hash)",
     "content": b"SELECT tenant, hash, true FROM unnest(%b::text[], %b::text[]) AS wanted (tenant, hash) "
     b"JOIN content USING (tenant, hash)",
+    "plan": (
+        f"SELECT tenant, {', '.join(_TEXT.get(name, name) for name in PLAN_COLUMNS)} "  # noqa: S608 - our own names
+        "FROM unnest(%b::text[], %b::text[]) AS wanted (tenant, plan_id) JOIN plan USING (tenant, plan_id)"
+    ).encode(),
+    "active": b"SELECT tenant, account_id, plan_type, plan_id "
+    b"FROM unnest(%b::text[], %b::text[], %b::text[]) AS wanted (tenant, account_id, plan_type) "
+    b"JOIN plan USING (tenant, account_id, plan_type) WHERE status = 'ACTIVE'",
+    "outcome": b"SELECT tenant, idempotency_key, outcome_id, seq "
+    b"FROM unnest(%b::text[], %b::text[]) AS wanted (tenant, idempotency_key) JOIN outcome USING (tenant, idempotency_key)",
     "cells": b"SELECT tenant, array_agg(cell ORDER BY cell), array_agg(reserved::text ORDER BY cell), "
     b"array_agg(settled::text ORDER BY cell) "
     b"FROM unnest(%b::text[]) AS wanted (tenant) JOIN consumption USING (tenant) GROUP BY tenant",
 }
-_BUDGET_KINDS = ("counter", "cell", "families")
+_BUDGET_KINDS = ("counter", "cell", "families", "planned")
 _READ_BUDGET = (
     b"SELECT 'counter', tenant, name, reserved::text, settled::text "
     b"FROM unnest(%b::text[], %b::text[]) AS wanted (tenant, name) JOIN counter USING (tenant, name) "
     b"UNION ALL SELECT 'cell', tenant, cell, reserved::text, settled::text "
     b"FROM unnest(%b::text[], %b::text[]) AS wanted (tenant, cell) JOIN consumption USING (tenant, cell) "
     b"UNION ALL SELECT 'families', tenant, family, NULL, NULL "
-    b"FROM unnest(%b::text[]) AS wanted (tenant) JOIN counter_family USING (tenant)"
+    b"FROM unnest(%b::text[]) AS wanted (tenant) JOIN counter_family USING (tenant) "
+    b"UNION ALL SELECT 'planned', tenant, NULL, NULL, NULL "
+    b"FROM unnest(%b::text[]) AS wanted (tenant) WHERE EXISTS (SELECT FROM plan WHERE plan.tenant = wanted.tenant)"
 )
 """In one statement, because what a statement costs besides its rows is most of it."""
-
-_amounts = msgspec.json.Decoder(dict[str, str])
 
 
 class Ahead:
     """The rows a batch is decided over (`batching.Stored`). Inside a pipeline, in a transaction that this opens."""
 
-    def __init__(self, connection: Connection, items: Items, seen: Zones) -> None:
+    def __init__(self, connection: Connection, items: Items, seen: Zones, kept: Mapping[str, Kept]) -> None:
         self._connection = connection
         self._rows: dict[str, dict[Key, Any]] = {kind: {} for kind in (*_READ, *_BUDGET_KINDS, "head")}
         self._missing: dict[str, set[Key]] = {kind: set() for kind in (*_READ, *_BUDGET_KINDS)}
@@ -91,10 +101,20 @@ class Ahead:
         tenants = sorted({submission.tenant_id for submission in submissions})
         self._open(tenants, [tenant for tenant in tenants if tenant not in seen])
         for submission in submissions:
-            for kind, key in _guessed(submission, seen):
-                self._missing[kind].add(key)
+            self._want(_guessed(submission))
+            self._want(_guessed_budget(submission, seen, kept.get(submission.tenant_id)))
+            self._want(_guessed_plan(submission, kept.get(submission.tenant_id)))
         self.complete()
         self._require_heads(tenants, seen)
+        # Others wrote since: what was kept is of no use, and what counts is read now that we hold the lock.
+        trusted = {tenant: kept[tenant].head for tenant in tenants if tenant in kept and kept[tenant].alone}
+        overtaken = {tenant for tenant, head in trusted.items() if head != self.head(tenant)}
+        for submission in submissions:
+            if submission.tenant_id in overtaken:
+                self._want(_guessed_budget(submission, seen, None))
+                self._want(_guessed_plan(submission, None))
+        if not self.is_complete:
+            self.complete()
 
     @property
     def is_complete(self) -> bool:
@@ -112,13 +132,17 @@ class Ahead:
             for kind, keys in asked.items()
             if kind in _READ
         ]
-        counters, cells, families = (asked.get(kind, []) for kind in _BUDGET_KINDS)
-        if counters or cells or families:
-            values = (*_columns(counters, 2), *_columns(cells, 2), *_columns(families, 1))
+        counters, cells, families, planned = (asked.get(kind, []) for kind in _BUDGET_KINDS)
+        if counters or cells or families or planned:
+            values = (*_columns(counters, 2), *_columns(cells, 2), *_columns(families, 1), *_columns(planned, 1))
             cursors.append(("", self._connection.execute(_READ_BUDGET, values, binary=True)))
         for kind, cursor in cursors:
             for row in cursor.fetchall():
                 self._keep(kind or row[0], row if kind else row[1:])
+
+    def _want(self, guessed: Iterator[tuple[str, Key]]) -> None:
+        for kind, key in guessed:
+            self._missing[kind].add(key)
 
     def _open(self, tenants: list[str], unknown: list[str]) -> None:
         execute = self._connection.execute
@@ -149,7 +173,9 @@ class Ahead:
             self._rows[kind][tenant, record[0]] = StoredRecord(*record)
         elif kind == "cells":
             tenant, *columns = row
-            self._rows[kind][tenant,] = [(cell, _consumption(*texts)) for cell, *texts in zip(*columns, strict=True)]
+            self._rows[kind][tenant,] = [(cell, consumption_of(*texts)) for cell, *texts in zip(*columns, strict=True)]
+        elif kind == "plan":
+            self._rows[kind][row[:2]] = plan_of(row[1:])
         elif kind == "families":
             self._rows[kind][row[:1]] = [*(self._rows[kind][row[:1]] or ()), row[1]]
         else:
@@ -216,36 +242,77 @@ class Ahead:
         found: list[str] | None = self._row("families", tenant_id)
         return tuple(sorted(found or ()))
 
+    def has_plans(self, tenant_id: str) -> bool:
+        """Return whether the tenant has any plan."""
+        return self._row("planned", tenant_id) is not None
 
-def _guessed(submission: Submission, seen: Zones) -> Iterator[tuple[str, Key]]:
-    """Yield what the kernel will most probably ask for."""
+    def plan(self, tenant_id: str, plan_id: str) -> PlanState | None:
+        """Return a plan as it stands."""
+        found: PlanState | None = self._row("plan", tenant_id, plan_id)
+        return found
+
+    def active_plan(self, tenant_id: str, account_id: str, plan_type: str) -> str | None:
+        """Return the id of the plan of this account and type that is ACTIVE."""
+        found: str | None = self._row("active", tenant_id, account_id, plan_type)
+        return found
+
+    def outcome(self, tenant_id: str, idempotency_key: str) -> tuple[str, int] | None:
+        """Return the id and the record of an outcome that was said before."""
+        found: tuple[str, int] | None = self._row("outcome", tenant_id, idempotency_key)
+        return found
+
+
+def _guessed_plan(submission: Submission, kept: Kept | None) -> Iterator[tuple[str, Key]]:
+    """Yield the rows of plans that the kernel will ask for; none where it is kept that the tenant has no plans."""
+    tenant, plan_id = submission.tenant_id, submission.common.get("plan_id")
+    if not isinstance(plan_id, str) or not (submission.runs or submission.plan):
+        return
+    planned = kept.planned if kept is not None and kept.alone else None
+    if planned is None:
+        yield "planned", (tenant,)
+    if planned or submission.plan is not None:
+        yield "plan", (tenant, plan_id)
+
+
+def _guessed(submission: Submission) -> Iterator[tuple[str, Key]]:
+    """Yield what the kernel will most probably ask for, besides the budget."""
     tenant = submission.tenant_id
-    yield "families", (tenant,)
     if submission.operation is not None:
         yield "identity", (tenant, "op", submission.operation[0])
     for run in submission.runs:
         yield "identity", (tenant, "run", run.validation_run_id)
         yield "blocked", (tenant, run.choke_point, run.proposal_hash)
+    if submission.outcome is not None:
+        yield "outcome", (tenant, submission.outcome.idempotency_key)
+        if submission.outcome.event is not None:
+            yield "record", (tenant, submission.outcome.event[0])
     if submission.completes is not None:
         yield from (("identity", (tenant, kind, submission.completes[0])) for kind in ("op", "end"))
     if submission.usage is not None:
         yield from (("identity", (tenant, kind, submission.usage.operation_id)) for kind in ("op", "use"))
     if submission.authorises is not None:
         yield from ((kind, (tenant, *submission.authorises[:2])) for kind in ("blocked", "authorisation"))
-    yield from _guessed_budget(submission, seen.get(tenant))
 
 
-def _guessed_budget(submission: Submission, zones: str | None) -> Iterable[tuple[str, Key]]:
+def _guessed_budget(submission: Submission, seen: Zones, kept: Kept | None) -> Iterator[tuple[str, Key]]:
+    """Yield the rows of the budget that the kernel will ask for; not those that are kept and probably still true."""
+    kept = kept if kept is not None and kept.alone else None
     wanted, terms, tenant = submission.reservation, submission.terms, submission.tenant_id
+    if kept is None:
+        yield "families", (tenant,)
     if wanted is None:
         return
+    zones = seen.get(tenant)
     if terms is not None:
         zones = with_zone(zones, terms.time_zone, submission.evaluation_time_ms)
     keys = period_keys(zones, submission.evaluation_time_ms)
     for cap, tail in wanted.applicable:
-        yield "counter", (tenant, counter_name(cap.unit, period_of(keys, cap.period), tail))
-    cell = Cell(*keys, wanted.account_id, wanted.plan_id, wanted.operation, str(wanted.cost_class))
-    yield "cell", (tenant, cell_name(cell))
+        name = counter_name(cap.unit, period_of(keys, cap.period), tail)
+        if kept is None or name not in kept.counters:
+            yield "counter", (tenant, name)
+    cell = cell_name(Cell(*keys, wanted.account_id, wanted.plan_id, wanted.operation, str(wanted.cost_class)))
+    if kept is None or cell not in kept.consumed:
+        yield "cell", (tenant, cell)
 
 
 def _columns(keys: Sequence[Key], width: int) -> tuple[list[Any], ...]:
@@ -253,18 +320,13 @@ def _columns(keys: Sequence[Key], width: int) -> tuple[list[Any], ...]:
     return tuple(map(list, zip(*keys, strict=True))) if keys else ([],) * width
 
 
-def _counter(reserved: str, settled: str) -> Counter:
-    return Counter(int(reserved), int(settled))
-
-
-def _consumption(reserved: str, settled: str) -> Consumption:
-    return Consumption(from_text(_amounts.decode(reserved)), from_text(_amounts.decode(settled)))
-
-
 _KEPT: Mapping[str, tuple[int, Any]] = {
     "blocked": (3, BlockedProposal),
     "authorisation": (3, RetryAuthorisation),
     "content": (2, bool),
-    "counter": (2, _counter),
-    "cell": (2, _consumption),
+    "counter": (2, counter_of),
+    "cell": (2, consumption_of),
+    "planned": (1, lambda *_: True),
+    "active": (3, str),
+    "outcome": (2, lambda outcome_id, seq: (outcome_id, seq)),
 }

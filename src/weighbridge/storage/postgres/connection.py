@@ -18,8 +18,8 @@ from psycopg import conninfo, errors
 from psycopg.rows import TupleRow
 from psycopg.types.string import TextLoader
 
-from weighbridge.errors import Refusal, StoreError
-from weighbridge.storage import migrate
+from weighbridge.errors import Refusal, StoreError, UsageError
+from weighbridge.storage.addresses import is_plain
 
 BACKEND = "postgres"
 SCHEMA = "weighbridge"
@@ -37,6 +37,7 @@ _LOST = {  # a peer that is gone without a word is noticed, unless the address s
     "keepalives_interval": 2,
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
+    "fallback_application_name": "weighbridge",  # for whoever looks who holds what
 }
 
 _SETTINGS = {
@@ -90,28 +91,47 @@ def _impatient(
         return answer
 
 
-def connect(dsn: str, *, prepare: bool = False) -> Connection:
+def connect(dsn: str, *, prepare: bool = False, patient: bool = False) -> Connection:
     """Return a connection that begins and ends its transactions explicitly and keeps nothing in its session.
 
-    With ``prepare`` it keeps statements there, where the server itself is at the other end.
+    With ``prepare`` it keeps statements and their plans there, where the server itself is at the other end. ``patient`` is for
+    the owner, whose statements may take as long as they do.
 
     Raises:
         psycopg.Error: nobody answers, or refuses us.
+        UsageError: the address cannot be read.
     """
-    given = conninfo.conninfo_to_dict(dsn)
-    options = {name: value for name, value in _LOST.items() if name not in given}
-    connection = _Bounded.connect(dsn, autocommit=True, prepare_threshold=None, **options)  # type: ignore[arg-type]
+    options = {name: value for name, value in _LOST.items() if name not in _read_address(dsn)}
+    kind: type[psycopg.Connection[Any]] = psycopg.Connection if patient else _Bounded
+    connection = kind.connect(dsn, autocommit=True, prepare_threshold=None, **options)  # type: ignore[arg-type]
     for exact in ("numeric", "jsonb"):  # digits as they are
         connection.adapters.register_loader(exact, TextLoader)
-    if prepare and _is_direct(connection):
-        # psycopg forgets what it prepared at the first ROLLBACK it sees; so that it need not, it sees one before.
+    if prepare and is_direct(connection):
+        # psycopg forgets what it prepared at the first ROLLBACK it counts; so that it need not, it counts one before.
+        connection.prepare_threshold = 1
         connection.execute(b"BEGIN")
         connection.execute(b"ROLLBACK")
         connection.prepare_threshold = 0  # planning is half of what the server does for a small batch
+        connection.execute(b"SET plan_cache_mode = force_generic_plan", prepare=False)  # or it plans small ones anew
     return connection
 
 
-def _is_direct(connection: Connection) -> bool:
+def _read_address(dsn: str) -> dict[str, Any]:
+    """Return the parts of an address, so that nothing of a password is taken for a host, which errors name.
+
+    Raises:
+        UsageError: it cannot be read; not even a part of it is said, because that may be part of a password.
+    """
+    with contextlib.suppress(psycopg.Error):
+        if is_plain(dsn):
+            return conninfo.conninfo_to_dict(dsn)
+    raise UsageError(
+        "the address of the store cannot be read; write `postgresql://user@host:port/database`, with `@`, `/`, `%` and the like "
+        "in a name or a password as %40, %2F, %25, or keep the password out of it (PGPASSFILE, ~/.pgpass)"
+    )
+
+
+def is_direct(connection: Connection) -> bool:
     """Return whether there is no pooler in between: one may send the next transaction to a server that knows no statement.
 
     A pooler makes up the process number that it greets with, because it does not know yet whom it will ask.
@@ -139,12 +159,34 @@ def marked(sql: str) -> bytes:
     return sql.replace("%", "%%").replace("?", "%s").encode()
 
 
-def select(connection: Connection, tenants: Iterable[str], sql: str, values: Sequence[Any]) -> list[TupleRow]:
+@contextmanager
+def pipelined(connection: Connection) -> Iterator[None]:
+    """Send what is executed in the block without waiting for each answer; the first error is the one that is raised.
+
+    psycopg would log every error of the block's end besides, once for each request while a server is away.
+    """
+    first: Exception | None = None
+    try:
+        with connection.pipeline():
+            try:
+                yield
+            except Exception as error:  # noqa: BLE001 - raised below
+                first = error
+    except psycopg.Error:
+        if first is None:
+            raise
+    if first is not None:
+        raise first
+
+
+def select(
+    connection: Connection, tenants: Iterable[str], sql: str, values: Sequence[Any], *, binary: bool = False
+) -> list[TupleRow]:
     """Return the rows of one query in a transaction of its own, in one round trip."""
-    with connection.pipeline():
+    with pipelined(connection):
         connection.execute(b"BEGIN READ ONLY")
         connection.execute(OPEN, (opened_for(tenants),))
-        rows = connection.execute(marked(sql), values)
+        rows = connection.execute(marked(sql), values, binary=binary)
         connection.execute(b"COMMIT")
         return rows.fetchall()
 
@@ -160,12 +202,11 @@ def require_durable(synchronous_commit: str, fsync: str) -> None:
         raise StoreError(f"`{off[0]}` is off, which can lose answered decisions; turn it on for this role and database")
 
 
-def inspect(connection: Connection, purpose: str | None, *, read_only: bool) -> str:
-    """Return the purpose of the store in this database, after a look at everything that must hold.
+def require_server(connection: Connection) -> None:
+    """Refuse a server or a database that cannot hold a store.
 
     Raises:
-        StoreError: it is no store, of another version, for another purpose, without some of its guards, could lose what it
-            answers, or we could do more there than we should.
+        StoreError: it is too old, or holds no Unicode.
     """
     if connection.info.server_version < VERSION_MIN:
         raise StoreError(
@@ -173,72 +214,28 @@ def inspect(connection: Connection, purpose: str | None, *, read_only: bool) -> 
         )
     if connection.info.parameter_status("server_encoding") != "UTF8":
         raise StoreError("the database does not hold Unicode; make it with ENCODING 'UTF8'")
-    meta = read_meta(connection)
-    if meta is None:
-        raise StoreError("there is no store in this database; make one as its owner with `initialise`")
-    if migrate.pending(BACKEND, int(meta["schema_version"])):
-        raise StoreError("the schema was made by an older version; upgrade it as its owner with `initialise`")
-    if purpose not in (None, meta["purpose"]):
-        raise StoreError(
-            f"it was made for {meta['purpose']} and cannot be opened for {purpose}; use another database (B9)"
-        )
-    if meta["purpose"] == "enforcement" and not read_only:
-        (settings,) = connection.execute(
-            b"SELECT current_setting('synchronous_commit'), current_setting('fsync')"
-        ).fetchall()
-        require_durable(*settings)
-    _require_role(connection, RUNTIME if not read_only else None)
-    _require_guards(connection)
-    return meta["purpose"]
 
 
+_VERSION_DIGITS_MAX = 9
 _META = f"SELECT key, value FROM {SCHEMA}.meta".encode()  # noqa: S608 - our own name
 
 
 def read_meta(connection: Connection) -> dict[str, str] | None:
-    """Return the rows of ``meta``; None where there is no store that we may see."""
+    """Return the rows of ``meta``; None where there is no store that we may see.
+
+    Raises:
+        StoreError: they do not say what they must.
+    """
     try:
-        return dict(connection.execute(_META).fetchall())
+        meta: dict[str, str] = dict(connection.execute(_META).fetchall())
     except (errors.UndefinedTable, errors.InvalidSchemaName):
         return None
-
-
-def _require_role(connection: Connection, wanted: str | None) -> None:
-    """Refuse to work as somebody who could do more than the runtime may (Z3)."""
-    ((name, beyond, own, may),) = connection.execute(
-        b"SELECT current_user, rolsuper OR rolbypassrls, pg_has_role(%s, 'MEMBER'), "
-        b"%s::text IS NULL OR pg_has_role(%s, 'USAGE') FROM pg_roles WHERE rolname = current_user",
-        (OWNER, wanted, wanted or RUNTIME),
-    ).fetchall()
-    if beyond or own:
-        why = "row-level security does not hold for it" if beyond else "it owns the tables"
-        raise StoreError(f"role `{name}` must not run decisions: {why}; connect as a member of `{RUNTIME}`")
-    if not may:
-        raise StoreError(f"role `{name}` may not write here; make it a member of `{RUNTIME}`")
-
-
-def _require_guards(connection: Connection) -> None:
-    """Refuse a database whose triggers or row-level security are not those of our migrations (L1, L5)."""
-    missing = [name for (name,) in connection.execute(_MISSING.encode()).fetchall()]
-    if missing:
-        raise StoreError(f"guards of the schema were taken away ({', '.join(missing)}); restore them")
-
-
-_GUARDS = (
-    *("counter_no_delete", "counter_only_up", "consumption_no_delete", "consumption_only_up", "content_no_delete"),
-    *("content_only_erase", "head_no_delete", "head_only_forward", "identity_no_delete", "identity_only_state"),
-    *("key_no_change", "ledger_no_change", "ledger_only_append", "tenant_no_change"),
-)
-_MISSING = f"""
-    SELECT wanted.name FROM unnest('{{{", ".join(_GUARDS)}}}'::text[]) AS wanted (name) WHERE NOT EXISTS (
-        SELECT FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid
-        WHERE tgname = wanted.name AND tgenabled = 'A' AND relnamespace = '{SCHEMA}'::regnamespace)
-    UNION ALL
-    SELECT relname FROM pg_class WHERE relnamespace = '{SCHEMA}'::regnamespace AND relkind IN ('r', 'p')
-        AND relname <> 'meta' AND NOT (relrowsecurity AND relforcerowsecurity)
-    UNION ALL
-    SELECT 'ledger is not append-only' WHERE has_table_privilege('{SCHEMA}.ledger', 'UPDATE, DELETE, TRUNCATE')
-"""  # noqa: S608 - our own names
+    version, purpose = meta.get("schema_version", ""), meta.get("purpose")
+    if not (version.isascii() and version.isdecimal() and len(version) <= _VERSION_DIGITS_MAX):
+        raise StoreError(f"`{SCHEMA}.meta` does not say which schema the store has; restore that row from a backup")
+    if purpose not in PURPOSES:
+        raise StoreError(f"`{SCHEMA}.meta` does not say what the store was made for; restore that row from a backup")
+    return meta
 
 
 _WORDS: tuple[tuple[tuple[type[psycopg.Error], ...], str], ...] = (
@@ -251,11 +248,19 @@ _WORDS: tuple[tuple[tuple[type[psycopg.Error], ...], str], ...] = (
 )
 
 
+_FATAL = (
+    "failed: FATAL:"  # how libpq says that somebody did answer: no such role, no such database, no more connections
+)
+
+
 def words(error: BaseException) -> str:
     """Return what an error means, and what to do."""
+    said = _first_line(error)
+    if isinstance(error, psycopg.OperationalError) and _FATAL in said:
+        return f"the server answers, but does not let us in: {said.rpartition(_FATAL)[2].strip()}"
     for kinds, meaning in _WORDS:
         if isinstance(error, kinds):
-            return meaning.format(_first_line(error))
+            return meaning.format(said)
     return f"no record could be made of it ({type(error).__name__})"
 
 
@@ -272,6 +277,21 @@ def refusal_of(error: BaseException) -> Refusal:
     )
     refusal.__cause__ = error
     return refusal
+
+
+_HOLDERS = b"""
+    SELECT coalesce(string_agg(format('process %%s of login `%%s`, application `%%s`', pid, usename, application_name), '; '
+                               ORDER BY pid), 'somebody who has just let go')
+    FROM pg_locks JOIN pg_stat_activity USING (pid)
+    WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND (classid::bigint << 32 | objid::bigint) = %s
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+
+
+def holders(connection: Connection, key: int) -> str:
+    """Return who holds an advisory lock of this database, for a sentence: any login that may connect can take one."""
+    ((who,),) = connection.execute(_HOLDERS, (key,)).fetchall()
+    return str(who)
 
 
 @contextmanager

@@ -10,14 +10,15 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import psycopg
 from psycopg import errors
 from psycopg.pq import TransactionStatus
 
 from weighbridge.errors import CanonicalError, Refusal, StoreError, WeighbridgeError
-from weighbridge.ledger.submission import Committed, Submission
-from weighbridge.storage.batching import Batch, Items, Work
+from weighbridge.ledger.submission import Committed, PlanMove, Submission
+from weighbridge.storage.batching import Batch, Items, Kept, Work
 from weighbridge.storage.group_commit import GroupCommit, Take
 from weighbridge.storage.postgres.ahead import Ahead, Zones
 from weighbridge.storage.postgres.connection import (
@@ -26,6 +27,7 @@ from weighbridge.storage.postgres.connection import (
     connect,
     discard,
     opened_for,
+    pipelined,
     refusal_of,
     storable,
     words,
@@ -57,6 +59,7 @@ class Lane:
         self._connection: Connection | None = None
         self._attempt = _Attempt()
         self._seen: Zones = {}
+        self._kept: dict[str, Kept] = {}
         self._group: GroupCommit[Work, Committed] = GroupCommit(self._flush, queue_max=QUEUE_MAX, batch_max=BATCH_MAX)
 
     def submit(self, works: Sequence[Work]) -> list[Committed | WeighbridgeError]:
@@ -94,7 +97,10 @@ class Lane:
                 self._retry(items, error)
             return
         if attempt.batch is None or attempt.warned:
-            _refuse(items, Refusal("COMMIT_UNKNOWN", "recorded, but not on the standby that was to confirm it"))
+            message = (
+                "recorded, but the server does not vouch that it stays (no standby confirmed it, or it was going down)"
+            )
+            _refuse(items, Refusal("COMMIT_UNKNOWN", f"{message}; ask again under the same id"))
         else:
             attempt.batch.answer()
 
@@ -110,8 +116,8 @@ class Lane:
 
     def _transact(self, connection: Connection, items: Items, attempt: _Attempt) -> None:
         end = None
-        with connection.pipeline():
-            rows = Ahead(connection, items, self._seen)
+        with pipelined(connection):
+            rows = Ahead(connection, items, self._seen, self._kept)
             attempt.batch = batch = self._decided(rows, items)
             if batch.pending:
                 for statement, values in writes(batch.changes()):
@@ -129,7 +135,7 @@ class Lane:
     def _decided(self, rows: Ahead, items: Items) -> Batch:
         """Return the batch, decided over everything that it asked for."""
         for _ in range(PASSES_MAX):
-            batch = Batch(rows, self._purpose)
+            batch = Batch(rows, self._purpose, self._kept)
             batch.decide(items)
             if rows.is_complete:
                 return batch
@@ -188,7 +194,7 @@ class Lane:
             time.sleep(pause_s)
             try:
                 connection = self._connected()
-                with connection.pipeline():
+                with pipelined(connection):
                     connection.execute(b"BEGIN ISOLATION LEVEL READ COMMITTED")
                     connection.execute(OPEN, (opened_for([effects.tenant_id]),))
                     # The lost transaction holds this lock for as long as it lives: behind it, its end is known.
@@ -196,7 +202,8 @@ class Lane:
                     found = connection.execute(
                         b"SELECT hash FROM ledger WHERE tenant = %s AND seq = %s", (effects.tenant_id, effects.head.seq)
                     )
-                    connection.execute(b"ROLLBACK")
+                    # Not ROLLBACK: in a pipeline psycopg forgets by it what the next batch has just prepared.
+                    connection.execute(b"COMMIT")
                     return found.fetchall() == [(effects.head.hash,)]
             except psycopg.Error:
                 self._drop()
@@ -230,12 +237,29 @@ def _names(submission: Submission) -> Iterator[str]:
         yield from (submission.usage.operation_id, submission.usage.request_hash)
     if submission.authorises is not None:
         yield from submission.authorises[:3]
+    if submission.plan is not None:
+        yield from _names_of_move(submission.plan, submission.common)
+    if submission.outcome is not None:
+        said = submission.outcome
+        yield from (said.outcome_id, said.idempotency_key, said.opportunity_id or "", said.actor_id or "")
+        yield from (text for text in said.details.values() if isinstance(text, str))
     for kind, name in (*submission.subjects, *submission.common.items()):
         yield kind
         if isinstance(name, str):
             yield name
     for content_hash, _ in submission.contents:
         yield content_hash
+
+
+def _names_of_move(move: PlanMove, common: dict[str, Any]) -> Iterator[str]:
+    """Yield every text of a move that stands in the plan's row."""
+    yield from (move.plan_id, move.request_hash, move.reason or "", move.step_id or "", *(move.by or {}).values())
+    yield from (str(common.get(who, {}).get("id", "")) for who in ("actor", "principal"))
+    if move.draft is not None:
+        draft = move.draft
+        yield from (draft.account_id, draft.plan_type, draft.plan_hash, draft.snapshot_id)
+        for step in draft.steps:
+            yield from (step.step_id, step.operation, step.action_type, *step.depends_on, *step.accepts_skipped)
 
 
 def _asked_again(items: Items) -> Items:

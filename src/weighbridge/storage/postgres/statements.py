@@ -7,6 +7,7 @@ from itertools import chain
 from typing import Any, Final
 
 from weighbridge.storage.batching import Rows
+from weighbridge.storage.rows import OUTCOME_COLUMNS, PLAN_COLUMNS
 
 
 def _from(types: str) -> str:
@@ -28,6 +29,9 @@ def _upsert(table: str, columns: str, types: str, keys: str, changed: str) -> by
 
 
 _STORED = {  # handed in as text
+    ("plan", "proposers"): "jsonb",
+    ("plan", "steps"): "jsonb",
+    ("outcome", "body"): "jsonb",
     ("counter", "reserved"): "numeric",
     ("counter", "settled"): "numeric",
     ("consumption", "reserved"): "jsonb",
@@ -71,6 +75,19 @@ WRITE: Final[dict[str, bytes]] = {
     ),
     "family_left": f"DELETE FROM counter_family AS held USING {_from('text text')} AS given (tenant, family) "  # noqa: S608 - our own names
     "WHERE held.tenant = given.tenant AND held.family = given.family".encode(),
+    "plan": _upsert(
+        "plan",
+        ", ".join(("tenant", *PLAN_COLUMNS)),
+        "text text text text text bigint bigint bigint text text bigint text text text text bool text bigint text text bool "
+        "text text",
+        "tenant, plan_id",
+        ", ".join(name for name in PLAN_COLUMNS if name not in {"plan_id", "account_id", "plan_type", "created_seq"}),
+    ),
+    "outcome": _insert(
+        "outcome",
+        ", ".join(("tenant", *OUTCOME_COLUMNS)),
+        "text text text bigint text text text text text bigint bigint bigint text",
+    ),
     "counter_family": _insert("counter_family", "tenant, family", "text text"),
     "ledger_head": (
         "UPDATE ledger_head AS held SET seq = given.seq, hash = given.hash, last_time_ms = given.last_time_ms, "  # noqa: S608 - our own names

@@ -28,7 +28,6 @@ from weighbridge.storage.postgres.connection import (
     Connection,
     connect,
     discard,
-    inspect,
     marked,
     opened_for,
     select,
@@ -36,6 +35,7 @@ from weighbridge.storage.postgres.connection import (
     translated,
     words,
 )
+from weighbridge.storage.postgres.guards import inspect
 from weighbridge.storage.postgres.lane import BATCH_MAX, Lane
 from weighbridge.storage.postgres.rows import PostgresRows, QueryFor
 from weighbridge.storage.reading import LedgerReader
@@ -188,19 +188,21 @@ class PostgresStore(PostgresRows):
             raise StoreError(f"no key could be kept for tenant `{tenant_id}`")
         return key
 
-    def _read(self, tenants: Iterable[str], sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    def _read(
+        self, tenants: Iterable[str], sql: str, values: Sequence[Any], *, binary: bool = False
+    ) -> list[tuple[Any, ...]]:
         tenants = [*tenants]
         if not _askable(tenants, values):
             return []
         for _ in range(len(self._readers)):  # those that died while they were idle
             with self._reader() as connection:
                 try:
-                    return select(connection, tenants, sql, values)
+                    return select(connection, tenants, sql, values, binary=binary)
                 except psycopg.Error as error:
                     if not connection.closed:
                         raise StoreError(words(error)) from error
         with self._reader() as connection, translated():
-            return select(connection, tenants, sql, values)
+            return select(connection, tenants, sql, values, binary=binary)
 
     @contextmanager
     def _reader(self) -> Iterator[Connection]:
@@ -240,7 +242,9 @@ def _querying(connection: Connection) -> QueryFor:
     """Return the function that asks inside one open transaction, which sees one list of tenants at a time."""
     opened: list[str] = []
 
-    def query(tenants: Iterable[str], sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    def query(
+        tenants: Iterable[str], sql: str, values: Sequence[Any], *, binary: bool = False
+    ) -> list[tuple[Any, ...]]:
         wanted = [*tenants]
         if not _askable(wanted, values):
             return []
@@ -249,7 +253,7 @@ def _querying(connection: Connection) -> QueryFor:
                 text = opened_for(wanted)
                 connection.execute(b"SELECT set_config('weighbridge.tenants', %s, true)", (text,))
                 opened[:] = wanted
-            return connection.execute(marked(sql), values).fetchall()
+            return connection.execute(marked(sql), values, binary=binary).fetchall()
 
     return query
 

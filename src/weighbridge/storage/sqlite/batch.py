@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol
 from weighbridge.ledger.submission import Submission
 from weighbridge.storage import batching
 from weighbridge.storage.batching import Items, Kept, Rows
-from weighbridge.storage.rows import TOGETHER
+from weighbridge.storage.rows import OUTCOME_COLUMNS, PLAN_COLUMNS, TOGETHER
 from weighbridge.storage.sqlite.rows import SqliteRows
 
 
@@ -27,10 +27,10 @@ def _insert(table: str, columns: str, conflict: str = "") -> _Insert:
     return _Insert(f"{head}{row}{conflict}", f"{head}{', '.join([row] * TOGETHER)}{conflict}")
 
 
-def _upsert(table: str, columns: str, changed: str) -> _Insert:
-    """Return what inserts a row, or changes these columns of the one that is there."""
+def _upsert(table: str, columns: str, changed: str, key: str = "") -> _Insert:
+    """Return what inserts a row, or changes these columns of the one that is there, under ``key`` where there are several."""
     changes = ", ".join(f"{name} = excluded.{name}" for name in changed.split(", "))
-    return _insert(table, columns, f" ON CONFLICT DO UPDATE SET {changes}")
+    return _insert(table, columns, f" ON CONFLICT {f'({key}) ' * bool(key)}DO UPDATE SET {changes}")
 
 
 _LEDGER = _insert("ledger", "tenant, seq, leaf_hash, hash, body")
@@ -52,6 +52,14 @@ _ERASE = "UPDATE content SET body = NULL WHERE tenant = ? AND hash = ?"
 _COUNTER = _upsert("counter", "tenant, name, reserved, settled", "reserved, settled")
 _CONSUMPTION = _upsert("consumption", "tenant, cell, reserved, settled", "reserved, settled")
 _FAMILY = _insert("counter_family", "tenant, family")
+_FIXED = ("plan_id", "account_id", "plan_type", "created_seq")
+_PLAN = _upsert(
+    "plan",
+    ", ".join(("tenant", *PLAN_COLUMNS)),
+    ", ".join(name for name in PLAN_COLUMNS if name not in _FIXED),
+    "tenant, plan_id",  # H3: and not whichever other key it meets
+)
+_OUTCOME = _insert("outcome", ", ".join(("tenant", *OUTCOME_COLUMNS)))
 _NO_FAMILY = "DELETE FROM counter_family WHERE tenant = ? AND family = ?"
 _HEAD = _upsert(
     "ledger_head",
@@ -70,6 +78,8 @@ _STATEMENTS: dict[str, str | _Insert] = {
     "consumption": _CONSUMPTION,
     "family_left": _NO_FAMILY,
     "counter_family": _FAMILY,
+    "plan": _PLAN,
+    "outcome": _OUTCOME,
     "ledger_head": _HEAD,
 }
 
@@ -103,6 +113,11 @@ class Batch(batching.Batch):
         unknown = [tenant for tenant in tenants if not self._view(tenant).take_in(heads.get(tenant))]
         for tenant, families in self._stored.families_of(unknown).items():
             self._view(tenant).take_in_families(families)
+        linked = {submission.tenant_id for submission in submissions if _names_a_plan(submission)}
+        asking = [tenant for tenant in unknown if tenant in linked]
+        planned = self._stored.with_plans(asking)
+        for tenant in asking:
+            self._view(tenant).take_in_planned(planned=tenant in planned)
         ids = list(dict.fromkeys(named for submission in submissions for named in _ids(submission)))
         known = self._stored.identities_of(ids)
         for tenant, kind, identity in ids:
@@ -123,6 +138,15 @@ def _ids(submission: Submission) -> Iterator[tuple[str, str, str]]:
         yield submission.tenant_id, "op", submission.operation[0]
     for run in submission.runs:
         yield submission.tenant_id, "run", run.validation_run_id
+
+
+def _names_a_plan(submission: Submission) -> bool:
+    return submission.plan is not None or (bool(submission.runs) and "plan_id" in submission.common)
+
+
+def write_rows(connection: Connection, table: str, rows: Rows) -> None:
+    """Write rows under a name that `Batch.changes` gives."""
+    _run(connection, _STATEMENTS[table], rows)
 
 
 def _run(connection: Connection, statement: str | _Insert, rows: Rows) -> None:

@@ -14,7 +14,7 @@ import urllib.parse
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import apsw
 
@@ -22,6 +22,7 @@ from weighbridge.errors import Refusal, StoreError
 from weighbridge.storage import migrate
 from weighbridge.storage.rows import Query
 
+BACKEND = "sqlite"
 PURPOSES = ("enforcement", "evaluation")
 APPLICATION_ID = 0x57454947  # "WEIG": what `file` shows, and how we know our own
 
@@ -37,15 +38,17 @@ _TUNING = (
 )
 _NETWORK_FILESYSTEMS = frozenset({"afs", "cifs", "ncpfs", "nfs", "nfs4", "smb3", "smbfs"})
 
+_Seen = TypeVar("_Seen")
+
 _READING = frozenset(
     {apsw.SQLITE_SELECT, apsw.SQLITE_READ, apsw.SQLITE_FUNCTION, apsw.SQLITE_TRANSACTION, apsw.SQLITE_RECURSIVE}
 )
 _INSERTED = frozenset(
     {"ledger", "ledger_head", "identity", "blocked_proposal", "retry_authorisation", "subject", "content", "tenant_key"}
-    | {"counter", "consumption", "counter_family"}
+    | {"counter", "consumption", "counter_family", "plan", "outcome"}
 )
 _UPDATED = frozenset(
-    {"ledger_head", "identity", "blocked_proposal", "retry_authorisation", "content", "counter", "consumption"}
+    {"ledger_head", "identity", "blocked_proposal", "retry_authorisation", "content", "counter", "consumption", "plan"}
 )
 _DELETED = frozenset({"counter_family"})  # what counts now, and no history: that is in the records
 
@@ -78,14 +81,41 @@ def open_writer(path: str) -> apsw.Connection:
     Raises:
         StoreError: it is no store of ours, is newer than we are, was changed in its schema, or cannot be durable.
     """
+    return _open_writer(path, _migrate)
+
+
+def open_another_writer(path: str) -> apsw.Connection:
+    """Return one more writing connection for a store that is open: the schema was asked about when it was opened.
+
+    Another process may have upgraded it since. What a migration adds does not concern whoever does not know it, so an open store
+    goes on (`docs/reference/storage.md`, upgrades).
+    """
+    return _open_writer(path, lambda _connection, _path: ())
+
+
+def upgrade(path: str) -> tuple[int, tuple[str, ...]]:
+    """Bring the schema of a store up to date, whole or not at all, and return its version before and the files applied.
+
+    Raises:
+        StoreError: it is no store of ours, is newer than we are, or was changed in its schema.
+    """
+    done: list[tuple[int, tuple[str, ...]]] = []
+
+    def migrated(connection: apsw.Connection, path: str) -> None:
+        done.append(_migrate(connection, path))
+
+    _open_writer(path, migrated).close()
+    return done[0]
+
+
+def _open_writer(path: str, prepare: Callable[[apsw.Connection, str], object]) -> apsw.Connection:
     connection = _connect(path)
     try:
         _require_store(connection, path)
         for statement in (*_DURABLE, *_TUNING):
             connection.execute(statement).fetchall()
         require_durable(connection)
-        _migrate(connection)
-        _require_schema(connection, path)
+        prepare(connection, path)
         connection.set_busy_timeout(0)  # from here on the store waits its own way
         connection.authorizer = _authorise_writing
     except BaseException:
@@ -115,8 +145,17 @@ def open_for_reading(path: str) -> tuple[bool, dict[str, str]]:
     Raises:
         StoreError: it is no store of ours, is of another version, was changed in its schema, or cannot be read where it lies.
     """
+    return look(path, _require_current)
+
+
+def look(path: str, ask: Callable[[apsw.Connection, str], _Seen]) -> tuple[bool, _Seen]:
+    """Return whether to read the file as immutable, and what ``ask`` says of it, without writing anything into it.
+
+    Raises:
+        StoreError: it is no store of ours, or cannot be read where it lies.
+    """
     try:
-        return False, _look(path, immutable=False)
+        return False, _look(path, ask, immutable=False)
     except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.IOError):
         if not os.access(path, os.R_OK):
             raise
@@ -127,20 +166,22 @@ def open_for_reading(path: str) -> tuple[bool, dict[str, str]]:
                 "and nothing can be written there; copy it somewhere writable first, together with the log"
             )
             raise StoreError(message) from None
-    return True, _look(path, immutable=True)
+    return True, _look(path, ask, immutable=True)
 
 
-def _look(path: str, *, immutable: bool) -> dict[str, str]:
+def _look(path: str, ask: Callable[[apsw.Connection, str], _Seen], *, immutable: bool) -> _Seen:
     with contextlib.closing(open_reader(path, immutable=immutable)) as connection:
         connection.authorizer = None  # what follows asks for pragmas
         _require_store(connection, path)
-        meta = read_meta(connection)
-        if migrate.pending("sqlite", int(meta["schema_version"])):
-            raise StoreError(
-                f"`{path}` was written by an older version; open it once for writing, which brings it up to date"
-            )
-        _require_schema(connection, path)
-        return meta
+        return ask(connection, path)
+
+
+def _require_current(connection: apsw.Connection, path: str) -> dict[str, str]:
+    meta = read_meta(connection)
+    if migrate.pending(BACKEND, int(meta["schema_version"])):
+        raise StoreError(f"`{path}` was written by an older version; `weighbridge db upgrade` brings it up to date")
+    _require_schema(connection, path)
+    return meta
 
 
 def querying(connection: apsw.Connection) -> Query:
@@ -223,12 +264,25 @@ def require_file(path: str, purpose: str | None, entropy: Callable[[int], bytes]
         )
         raise StoreError(message)
     if purpose is None:
-        raise StoreError(f"there is no store at `{path}`")
+        raise StoreError(f"there is no store at `{path}`; name another file, or make one with `weighbridge db init`")
     _create(path, purpose, entropy)
 
 
 def _create(path: str, purpose: str, entropy: Callable[[int], bytes]) -> None:
-    """Make a store under another name and give it its own when it is complete: nobody ever sees half of one."""
+    """Make an empty store; where another process was faster, its file is as good."""
+    with contextlib.suppress(FileExistsError), drafted(path, purpose, entropy):
+        pass
+
+
+@contextmanager
+def drafted(path: str, purpose: str, entropy: Callable[[int], bytes]) -> Iterator[apsw.Connection]:
+    """Make a store under another name, give the transaction that fills it, and give it its own name when the block ends in order.
+
+    Nobody ever sees half of one; whoever is killed leaves a file whose name ends in ``.new``, which may go.
+
+    Raises:
+        FileExistsError: at the end, where another file has the name.
+    """
     draft = Path(f"{path}.{os.getpid()}-{entropy(4).hex()}.new")
     try:
         connection = _connect(str(draft), apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
@@ -236,12 +290,12 @@ def _create(path: str, purpose: str, entropy: Callable[[int], bytes]) -> None:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute("BEGIN EXCLUSIVE")
-            _apply(connection, migrate.pending("sqlite", 0))
+            _apply(connection, migrate.pending(BACKEND, 0))
             connection.execute("INSERT INTO meta (key, value) VALUES ('purpose', ?)", (purpose,))
+            yield connection
             connection.execute("COMMIT")
             connection.execute("PRAGMA journal_mode = WAL").fetchall()
-        with contextlib.suppress(FileExistsError):  # another process was faster: its file is as good
-            os.link(draft, path)
+        os.link(draft, path)
         _sync_folder(Path(path).resolve().parent)
     finally:
         for leftover in (draft, Path(f"{draft}-wal"), Path(f"{draft}-shm"), Path(f"{draft}-journal")):
@@ -267,18 +321,34 @@ def _apply(connection: apsw.Connection, migrations: Sequence[migrate.Migration])
     )
 
 
-def _migrate(connection: apsw.Connection) -> None:
-    if not migrate.pending("sqlite", int(read_meta(connection)["schema_version"])):
-        return
+def _version(connection: apsw.Connection) -> int:
+    return int(read_meta(connection)["schema_version"])
+
+
+def _migrate(connection: apsw.Connection, path: str) -> tuple[int, tuple[str, ...]]:
+    """Apply what is missing, whole or not at all, and return the version before and the files applied.
+
+    Raises:
+        StoreError: it is newer than we are, or its schema is not what its version should have.
+    """
+    before = _version(connection)
+    if not migrate.pending(BACKEND, before):
+        _require_schema(connection, path)
+        return before, ()
     connection.execute("BEGIN IMMEDIATE")
     try:
-        missing = migrate.pending("sqlite", int(read_meta(connection)["schema_version"]))
+        before = _version(connection)  # another process may have been faster
+        missing = migrate.pending(BACKEND, before)
+        _require_schema(connection, path)
         if missing:
             _apply(connection, missing)
+            _require_schema(connection, path)
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
         raise
+    return before, tuple(migration.name for migration in missing)
 
 
 def _require_store(connection: apsw.Connection, path: str) -> None:
@@ -304,20 +374,24 @@ def _value(connection: apsw.Connection, pragma: str) -> Any:
 
 def _require_schema(connection: apsw.Connection, path: str) -> None:
     """Refuse a file whose tables or triggers are not those of our migrations (L1: the triggers are asserted, not assumed)."""
-    expected, found = _expected_schema(), _schema(connection)
-    if found == expected:
-        return
-    names = sorted({f"{row[0]} {row[1]}" for row in found ^ expected})
-    raise StoreError(
-        f"the schema of `{path}` is another: made by another version, or changed ({', '.join(names)}); "
-        "use that version, name another file (--store), restore it from a good copy, or remove it if it may go"
-    )
+    names = altered(connection)
+    if names:
+        raise StoreError(
+            f"the schema of `{path}` is another: made by another version, or changed ({', '.join(names)}); "
+            "use that version, name another file (--store), restore it from a good copy, or remove it if it may go"
+        )
+
+
+def altered(connection: apsw.Connection) -> tuple[str, ...]:
+    """Return what of the schema is not as the migrations up to its version made it."""
+    expected = _expected_schema(migrate.migrations(BACKEND)[: _version(connection)])
+    return tuple(sorted({f"{row[0]} {row[1]}" for row in _schema(connection) ^ expected}))
 
 
 @functools.cache
-def _expected_schema() -> frozenset[tuple[Any, ...]]:
+def _expected_schema(migrations: tuple[migrate.Migration, ...]) -> frozenset[tuple[Any, ...]]:
     with contextlib.closing(apsw.Connection(":memory:")) as connection:
-        _apply(connection, migrate.migrations("sqlite"))
+        _apply(connection, migrations)
         return _schema(connection)
 
 

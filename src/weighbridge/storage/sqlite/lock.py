@@ -12,21 +12,21 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from weighbridge.errors import StoreError
-from weighbridge.storage.locking import LockHeld
+from weighbridge.storage.locking import SEALING, LockHeld, LockLost, LockName, StillHeld
 
-SUFFIX = ".sealing"
 _MODE = 0o600
 
 
 class LockFile:
-    """An `AdvisoryLock` by ``flock`` on ``<store>.sealing``."""
+    """An `AdvisoryLock` by ``flock`` on a file beside the store, as ``<store>.sealing``."""
 
-    def __init__(self, store: str | os.PathLike[str]) -> None:
+    def __init__(self, store: str | os.PathLike[str], name: LockName = SEALING) -> None:
+        self._does = name.does
         path = Path(store).resolve()
-        self._path = path.with_name(path.name + SUFFIX)
+        self._path = path.with_name(f"{path.name}.{name.word}")
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def held(self) -> Iterator[StillHeld]:
         """Hold the lock (`AdvisoryLock`)."""
         try:
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
@@ -34,7 +34,7 @@ class LockFile:
             raise StoreError(f"the lock file `{self._path}` cannot be made ({error.strerror})") from None
         try:
             self._lock(descriptor)
-            yield
+            yield lambda: self._require(descriptor)
         finally:
             os.close(descriptor)
 
@@ -42,10 +42,21 @@ class LockFile:
         try:
             import fcntl  # noqa: PLC0415 - not on every system, and only whoever seals needs it
         except ImportError:
-            raise StoreError("this system has no advisory file locks; seal where there are, as on Linux") from None
+            raise StoreError("this system has no advisory file locks; use one that has, as Linux") from None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise LockHeld(f"another process is sealing this store (it holds `{self._path}`); one at a time") from None
+            raise LockHeld(f"another process is {self._does} (it holds `{self._path}`); one at a time") from None
         except OSError as error:
             raise StoreError(f"`{self._path}` cannot be locked ({error.strerror})") from None
+
+    def _require(self, descriptor: int) -> None:
+        """Require that the file beside the store is still the one that is locked: whoever removed it may have made another."""
+        try:
+            same = os.path.samestat(os.fstat(descriptor), self._path.stat())
+        except OSError:
+            same = False
+        if not same:
+            raise LockLost(
+                f"the lock file `{self._path}` was removed; another process may be {self._does}, start again"
+            )

@@ -28,6 +28,7 @@ from weighbridge.storage.rows import Query
 from weighbridge.storage.sqlite.batch import Batch
 from weighbridge.storage.sqlite.file import (
     PURPOSES,
+    open_another_writer,
     open_for_reading,
     open_reader,
     open_writer,
@@ -134,7 +135,10 @@ class SqliteStore(SqliteRows):
         """
         require_own(tenant_id, submission)
         committed = self._submit((submission, hashes))
-        with contextlib.suppress(apsw.Error, StoreError), contextlib.closing(open_writer(self._path)) as connection:
+        with (
+            contextlib.suppress(apsw.Error, StoreError),
+            contextlib.closing(open_another_writer(self._path)) as connection,
+        ):
             connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
         return committed
 
@@ -296,7 +300,7 @@ class SqliteStore(SqliteRows):
     def _make_key(self, tenant_id: str) -> bytes:
         if self._read_only:
             return self._entropy(KEY_BYTES)  # kept nowhere: no content is addressed by it, which is so without a key
-        with translated(self._path), contextlib.closing(open_writer(self._path)) as connection:
+        with translated(self._path), contextlib.closing(open_another_writer(self._path)) as connection:
             self._begin(connection)
             sql = "INSERT INTO tenant_key (tenant, key) VALUES (?, ?) ON CONFLICT DO NOTHING"
             connection.execute(sql, (tenant_id, self._entropy(KEY_BYTES)))

@@ -12,6 +12,8 @@ import msgspec
 import psycopg
 import pytest
 
+from tests.postgres import running
+from weighbridge.budgets.decide import Counter
 from weighbridge.errors import CanonicalError, IdempotencyConflict, Refusal
 from weighbridge.ledger.submission import Committed
 from weighbridge.storage.audit import verify_store
@@ -19,6 +21,8 @@ from weighbridge.storage.batching import Batch
 from weighbridge.storage.postgres import connection, lane
 from weighbridge.storage.postgres.ahead import Ahead
 from weighbridge.storage.postgres.statements import writes
+from weighbridge.testing.store_contract_outcomes import BY, WON, capture
+from weighbridge.testing.store_contract_plans import mover
 from weighbridge.testing.submissions import TENANT, cap, decision, draft, reservation, usage
 
 OTHER = "globex"
@@ -91,6 +95,76 @@ def test_a_commit_whose_answer_was_lost_is_read_back(store, monkeypatch):
     assert verify_store(store).ok
 
 
+def test_after_an_answer_was_read_back_everything_goes_on(store, monkeypatch):
+    """G2: the connection that found out what became of a batch writes the next ones."""
+    lose_answer(store, monkeypatch)
+    assert codes(store.commit_many([decision(draft("run-1"))])) == [1]
+    assert [store.commit(decision(draft(f"run-{number}"))).seq for number in (2, 3, 1, 4)] == [2, 3, 1, 4]
+    assert verify_store(store).ok
+
+
+@pytest.mark.slow
+def test_what_no_standby_confirmed_is_unknown():
+    """G2: COMMIT whose wait for a standby is cut short is done here and vouched for by nobody; asked again, it is what it was."""
+    with running() as server:
+        database = server.database()
+        with closing(database.store()) as store, closing(database.owner()) as owner:
+            store.commit(decision(draft("run-0")))
+            owner.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody_has_this_name'")
+            owner.execute("SELECT pg_reload_conf()")
+            answers = []
+            asking = threading.Thread(target=lambda: answers.extend(store.commit_many([decision(draft("run-1"))])))
+            asking.start()
+            waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+            while not (found := owner.execute(waiting).fetchall()):
+                time.sleep(0.02)
+            assert answers == []  # nobody is told before a standby has it
+            owner.execute("ALTER SYSTEM RESET synchronous_standby_names")
+            owner.execute("SELECT pg_cancel_backend(%s)", found[0])
+            asking.join(30)
+            assert codes(answers) == ["COMMIT_UNKNOWN"]
+            assert "no standby confirmed it" in str(answers[0])
+            owner.execute("SELECT pg_reload_conf()")
+            answer = store.commit(decision(draft("run-1")))
+            assert (answer.seq, answer.replayed) == (2, True)
+            assert store.commit(decision(draft("run-2"))).seq == 3
+            assert verify_store(store).ok
+
+
+def test_a_row_that_holds_no_amount_stops_with_a_clear_refusal(database, store):
+    """G2, B5: nothing is decided over what cannot be read; whoever asks is told what cannot, and what to do."""
+    store.commit_many(_reservations("op", 2))
+    with closing(database.owner()) as owner, owner.transaction():
+        owner.execute("ALTER TABLE weighbridge.consumption DISABLE TRIGGER ALL")
+        with pytest.raises(psycopg.errors.CheckViolation), owner.transaction():
+            owner.execute("""UPDATE weighbridge.consumption SET reserved = '{"tokens": "-5"}'""")
+        owner.execute("ALTER TABLE weighbridge.consumption DROP CONSTRAINT consumption_of_digits")
+        owner.execute("""UPDATE weighbridge.consumption SET reserved = '{"tokens": "-5"}'""")
+        owner.execute("ALTER TABLE weighbridge.consumption ENABLE ALWAYS TRIGGER consumption_only_up")
+    store._lanes[0]._kept.clear()  # as after a restart
+    (outcome,) = store.commit_many(_reservations("more", 1))
+    assert isinstance(outcome, Refusal)
+    assert outcome.code == "LEDGER_WRITE_FAILED"
+    assert "what was consumed cannot be read" in str(outcome)
+    assert "run `weighbridge ledger verify`" in str(outcome)
+    (fault,) = verify_store(store).tenants[0].faults
+    assert (fault.seq, "what was consumed cannot be read" in fault.message) == (None, True)
+    assert "run `weighbridge" not in fault.message
+
+
+def test_what_is_prepared_stays_so_after_a_batch_that_wrote_nothing(store):
+    """Planning is half of what the server does for a small batch, and replays end by taking back what they did."""
+
+    def prepared():
+        counted = b"SELECT count(*) FROM pg_prepared_statements"
+        return store._lanes[0]._connected().execute(counted, prepare=False).fetchall()[0][0]
+
+    store.commit(decision(draft("run-1")))
+    before = prepared()
+    assert store.commit(decision(draft("run-1"))).replayed
+    assert prepared() >= before > 1
+
+
 def test_everybody_in_a_batch_whose_answer_was_lost_hears_the_same(store, monkeypatch):
     """G3: the ones who asked again inside it, and the ones who conflict with it, too."""
     lose_answer(store, monkeypatch)
@@ -144,11 +218,13 @@ def test_the_outcome_waits_for_the_lost_transaction_to_end(database, store, monk
 
         written = SimpleNamespace(tenant_id=TENANT, head=store.head(TENANT))
         attempt.batch = cast("Batch", SimpleNamespace(pending=[(None, written)]))
-        threading.Timer(0.4, lambda: limbo.execute("COMMIT")).start()
+        committing = threading.Timer(0.4, lambda: limbo.execute("COMMIT"))
+        committing.start()
         started = time.monotonic()
         assert one._read_back(attempt) is True
         assert time.monotonic() - started > 0.3
         assert stored.hash == written.head.hash
+        committing.join()
 
 
 def test_a_connection_that_died_while_idle_costs_nobody_anything(database, store):
@@ -253,6 +329,19 @@ def test_what_no_text_column_can_hold_is_an_error_of_its_own(store, name):
         assert moment.find(TENANT, name) == ()
 
 
+def test_what_no_column_of_plans_and_outcomes_can_hold_is_an_error_of_its_own(store):
+    """L2: the same for what stands in their rows, also within JSON."""
+    step = {"step_id": "a\0b", "operation": "x.brief"}
+    with pytest.raises(CanonicalError, match="NUL"):
+        store.commit(mover(store, steps=(step,)).create())
+    with pytest.raises(CanonicalError, match="NUL"):
+        store.commit(mover(store, proposer={"id": "a\0b"}).create(actor="a\0b"))
+    with pytest.raises(CanonicalError, match="NUL"):
+        capture(store).capture(TENANT, msgspec.structs.replace(WON, opportunity_id="a\0b"), by=BY)
+    assert store.head(TENANT).seq == 0
+    assert store.commit(mover(store).create()).seq == 1
+
+
 def test_a_server_that_could_lose_an_answer_decides_nothing(database, store):
     """G2: also where it was made so while we were connected."""
     store.commit(decision(draft("run-1")))
@@ -261,20 +350,68 @@ def test_a_server_that_could_lose_an_answer_decides_nothing(database, store):
     assert store.head(TENANT).seq == 1
 
 
-def test_what_a_batch_needs_is_read_at_once(store, monkeypatch):
-    """B5: one more round trip where a report follows from what was reserved; none of them for each item."""
-    caps = [cap("day", None), cap("tok", None, unit="tokens", settles=True)]
-    amounts = {"operations": 1, "tokens": 5}
-    store.commit_many([reservation(f"op-{number}", caps, amounts=amounts) for number in range(64)])
-    passes, decided = [], Ahead.complete
+def test_a_statement_is_planned_once_however_small_the_batch(store):
+    """Of a small batch, planning with its values every time would be a quarter of what the server does."""
+    for number in range(8):
+        store.commit(decision(draft(f"run-{number}")))
+    planned = b"SELECT max(generic_plans) >= 8, max(custom_plans) = 0 FROM pg_prepared_statements"
+    assert store._lanes[0]._connected().execute(planned, prepare=False).fetchall() == [(True, True)]
+
+
+@pytest.fixture
+def passes(monkeypatch):
+    """Give a list that grows whenever a batch reads, by a round trip."""
+    made, read = [], Ahead.complete
 
     def counted(self):
-        passes.append(1)
-        decided(self)
+        made.append(1)
+        read(self)
 
     monkeypatch.setattr(Ahead, "complete", counted)
-    store.commit_many([reservation(f"op-n{number}", caps, amounts=amounts) for number in range(64)])
+    return made
+
+
+_CAPS = [cap("day", None), cap("tok", None, unit="tokens", settles=True)]
+
+
+def _reservations(prefix, count):
+    amounts = {"operations": 1, "tokens": 5}
+    return [reservation(f"{prefix}-{number}", _CAPS, amounts=amounts) for number in range(count)]
+
+
+def test_what_a_batch_needs_is_read_at_once(database, store, passes):
+    """B5: one more round trip where a report follows from what was reserved; none of them for each item."""
+    store.commit_many(_reservations("op", 64))
+    passes.clear()
+    store.commit_many(_reservations("more", 64))
     assert len(passes) == 1
-    store.commit_many([usage(f"op-{number}", {"tokens": 1}) for number in range(64)])
+    with closing(database.store()) as other:
+        other.commit_many([usage(f"op-{number}", {"tokens": 1}) for number in range(64)])
     assert len(passes) == 3
+    assert verify_store(store).ok
+
+
+def test_what_is_kept_of_a_budget_is_used_only_under_the_head_it_was_true_with(database, store, passes):
+    """B5: who wrote alone need not read; where others write too, everything is read under the lock, and at once."""
+    with closing(database.store()) as other:
+        for number in range(4):
+            for writer in (store, other):
+                passes.clear()
+                writer.commit_many(_reservations(f"op-{number}-{id(writer)}", 8))
+                assert len(passes) <= (2 if number < 2 else 1), number  # a first surprise costs a round trip
+        assert {name.split()[0]: counter.reserved for name, counter in store.counters(TENANT)} == {
+            "operations": 64,
+            "tokens": 320,
+        }
+        assert verify_store(other).ok
+
+
+def test_what_a_pass_that_came_to_nothing_made_up_is_not_kept(store):
+    """B5: a counter that is not kept is read before anything is decided over it, also where the guess was wrong."""
+    store.commit_many(_reservations("op", 4))
+    kept = store._lanes[0]._kept[TENANT]
+    tokens = next(name for name in kept.counters if name.startswith("tokens"))
+    del kept.counters[tokens]
+    store.commit(usage("op-0", {"tokens": 1}))
+    assert store.counter(TENANT, tokens) == Counter(20, 4)
     assert verify_store(store).ok

@@ -12,8 +12,10 @@ from tests.postgres import APP, AUDITOR, BYSTANDER
 from weighbridge.canonical import keyed_hash
 from weighbridge.errors import Refusal, StoreError, UsageError
 from weighbridge.ledger.submission import Committed
+from weighbridge.storage import migrate
 from weighbridge.storage.audit import verify_store
-from weighbridge.storage.postgres import PostgresStore, initialise
+from weighbridge.storage.postgres import PostgresStore, initialise, setup, upgrade, workers
+from weighbridge.storage.postgres.workers import make_engine_schema
 from weighbridge.testing.submissions import TENANT, decision, draft, erasure, with_content
 
 
@@ -40,8 +42,25 @@ def test_it_may_be_made_again_and_by_several_at_once(postgres):
         thread.start()
     for thread in threads:
         thread.join()
-    assert versions == [1] * 4
+    assert versions == [migrate.latest_version("postgres")] * 4
     empty.drop()
+
+
+@pytest.mark.parametrize(
+    ("act", "key"), [(upgrade, setup._ONE_AT_A_TIME), (make_engine_schema, workers._ONE_AT_A_TIME)]
+)
+def test_who_keeps_the_turn_of_upgrades_is_named(database, monkeypatch, act, key):
+    """Any login that may connect can keep it: the owner waits once, and is told whom to end, not that an export is long."""
+    monkeypatch.setattr(setup, "TURN_WAIT_MS_MAX", 200)
+    with closing(database.connect(BYSTANDER)) as stranger:
+        stranger.execute("SELECT pg_advisory_lock(%s)", (key,))
+        started = time.monotonic()
+        with pytest.raises(StoreError, match="another upgrade is running") as refused:
+            act(database.dsn("postgres"))
+        assert time.monotonic() - started < 5
+        assert f"process {stranger.info.backend_pid} of login `bystander`" in str(refused.value)
+        stranger.execute("SELECT pg_advisory_unlock_all()")
+    act(database.dsn("postgres"))
 
 
 def test_somebody_who_may_make_roles_and_schemas_can_be_the_owner(postgres):
@@ -52,7 +71,7 @@ def test_somebody_who_may_make_roles_and_schemas_can_be_the_owner(postgres):
         admin.execute("CREATE ROLE maker LOGIN CREATEROLE")
         admin.execute(f"GRANT CREATE ON DATABASE {empty.name} TO maker".encode())
         admin.execute("GRANT weighbridge_owner TO maker")
-    assert initialise(empty.dsn("maker")) == 1
+    assert initialise(empty.dsn("maker")) == migrate.latest_version("postgres")
     with closing(opened(empty)) as store:
         assert store.commit(decision(draft("run-1"))).seq == 1
     with pytest.raises(StoreError, match="owns the tables"):

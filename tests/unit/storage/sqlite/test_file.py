@@ -41,7 +41,7 @@ def test_a_new_store_is_complete_and_alone(path, tmp_path):
     assert connection.execute("PRAGMA journal_mode").fetchall() == [("wal",)]
     assert file.read_meta(connection) == {
         "purpose": "enforcement",
-        "schema_version": "1",
+        "schema_version": str(migrate.latest_version("sqlite")),
     }
     connection.close()
 
@@ -58,7 +58,7 @@ def test_every_table_is_strict(path):
 def test_the_schema_is_what_the_migrations_make(path):
     """L1: checked whenever a store is opened."""
     connection = apsw.Connection(str(path))
-    assert file._schema(connection) == file._expected_schema()
+    assert file._schema(connection) == file._expected_schema(migrate.migrations("sqlite"))
     connection.close()
 
 
@@ -355,7 +355,8 @@ def test_reading_alone_makes_and_changes_nothing(path, tmp_path):
     change(path, "UPDATE meta SET value = '0' WHERE key = 'schema_version'")
     with pytest.raises(StoreError, match="older version"):
         opened(path, read_only=True)
-    change(path, "UPDATE meta SET value = '1' WHERE key = 'schema_version'", "DROP TRIGGER ledger_no_delete")
+    latest = migrate.latest_version("sqlite")
+    change(path, f"UPDATE meta SET value = '{latest}' WHERE key = 'schema_version'", "DROP TRIGGER ledger_no_delete")
     with pytest.raises(StoreError, match="ledger_no_delete"):
         opened(path, read_only=True)
 

@@ -6,9 +6,9 @@ import sys
 import pytest
 
 from weighbridge.errors import StoreError, UsageError
-from weighbridge.storage.locking import LockHeld
+from weighbridge.storage.locking import WORKING, LockHeld
 from weighbridge.storage.sqlite.lock import LockFile
-from weighbridge.wiring import sealing_lock
+from weighbridge.wiring import sealing_lock, worker_lock
 
 HOLDS = """
 import sys
@@ -55,3 +55,17 @@ def test_the_same_store_under_another_name_has_the_same_lock(tmp_path, monkeypat
         pass
     with pytest.raises(UsageError, match="cannot be sealed"):
         sealing_lock(":memory:")
+
+
+def test_each_lock_keeps_out_its_own(tmp_path):
+    """A sealer and a worker go together; two workers do not."""
+    another = worker_lock(tmp_path / "s.db")
+    assert another is not None
+    with LockFile(tmp_path / "s.db", WORKING).held(), LockFile(tmp_path / "s.db").held():
+        with (
+            pytest.raises(LockHeld, match="another process is carrying out the plans of this store"),
+            another.held(),
+        ):
+            pass
+        assert {path.name for path in tmp_path.iterdir()} == {"s.db.sealing", "s.db.working"}
+    assert worker_lock(":memory:") is None

@@ -4,17 +4,20 @@ import multiprocessing
 import os
 import threading
 import time
+from contextlib import closing
 
 import apsw
 import pytest
 
 from weighbridge.canonical import keyed_hash
+from weighbridge.domain.plan import Verb
 from weighbridge.errors import IdempotencyConflict, Refusal, StoreError
 from weighbridge.ledger.submission import Committed
 from weighbridge.storage.audit import verify_store
 from weighbridge.storage.sqlite import SqliteStore
 from weighbridge.storage.sqlite import store as module
 from weighbridge.testing.store_contract import StoreContract
+from weighbridge.testing.store_contract_plans import active, approved, mover
 from weighbridge.testing.submissions import TENANT, decision, draft, erasure, with_content
 
 
@@ -243,3 +246,18 @@ def test_a_change_of_folder_is_no_change_of_store(tmp_path, monkeypatch):
     assert store.head(TENANT).seq == 1
     store.close()
     assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_a_place_that_changes_hands_is_written_in_one_transaction(tmp_path, monkeypatch):
+    """H3: what leaves is written before what comes, so that the index never sees two ACTIVE plans, and nothing is tried again."""
+    with closing(SqliteStore(tmp_path / "s.db", entropy=os.urandom)) as store:
+        one, other = mover(store, "p-1"), mover(store, "p-2")
+        active(store, one)
+        comes = other.act(Verb.ACTIVATE, approved(store, other))
+
+        def never(_self, _items, error):
+            raise error
+
+        monkeypatch.setattr(SqliteStore, "_retry", never)
+        assert all(isinstance(answer, Committed) for answer in store.commit_many([one.act(Verb.ABORT), comes]))
+        assert [row.status for row in store.plans(TENANT)] == ["ABORTED", "ACTIVE"]

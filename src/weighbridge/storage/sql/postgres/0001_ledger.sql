@@ -24,9 +24,10 @@ CREATE TABLE ledger (
 -- A record is a few kilobytes: in the row, as it is. Compressing it, or keeping it elsewhere, costs more than it saves.
 ALTER TABLE ledger ALTER body SET STORAGE EXTERNAL;
 
--- Where each tenant's chain ends; the one row that a writer locks. Updated in place: half of every page is kept free for that.
+-- Where each tenant's chain ends; the one row that a writer locks. Updated in place: half of every page is kept free for that. It
+-- holds on to the tenant's name: what lists no tenant would be looked at by nobody.
 CREATE TABLE ledger_head (
-    tenant         text COLLATE "C" PRIMARY KEY,
+    tenant         text COLLATE "C" PRIMARY KEY REFERENCES tenant,
     seq            bigint NOT NULL,
     hash           bytea  NOT NULL CHECK (octet_length(hash) = 32),
     last_time_ms   bigint,
@@ -75,7 +76,8 @@ CREATE TABLE counter (
     name     text COLLATE "C" NOT NULL,
     reserved numeric(60, 0) NOT NULL CHECK (reserved >= 0 AND reserved <> 'NaN'),
     settled  numeric(60, 0) NOT NULL CHECK (settled >= 0 AND settled <> 'NaN'),
-    PRIMARY KEY (tenant, name)
+    PRIMARY KEY (tenant, name),
+    CONSTRAINT counter_settled_of_reserved CHECK (settled <= reserved)
 ) WITH (fillfactor = 50);
 
 -- B14: the finest grain of what was consumed, of which every counter is a sum: amounts by unit, {"tokens": "4818"}.
@@ -84,7 +86,11 @@ CREATE TABLE consumption (
     cell     text COLLATE "C" NOT NULL,
     reserved jsonb NOT NULL CHECK (jsonb_typeof(reserved) = 'object'),
     settled  jsonb NOT NULL CHECK (jsonb_typeof(settled) = 'object'),
-    PRIMARY KEY (tenant, cell)
+    PRIMARY KEY (tenant, cell),
+    -- Read as text, digit by digit: what is no amount would stop whoever reads it.
+    CONSTRAINT consumption_of_digits CHECK (NOT (
+        reserved @? 'strict $.* ? (!(@.type() == "string" && @ like_regex "^(0|[1-9][0-9]*)$"))'
+        OR settled @? 'strict $.* ? (!(@.type() == "string" && @ like_regex "^(0|[1-9][0-9]*)$"))'))
 ) WITH (fillfactor = 50);
 
 -- B14: what the counters count now. The counters of a family that left stand still.
@@ -158,6 +164,27 @@ BEGIN
 END
 $$;
 
+-- Whether a record says what only the owner may say: that bodies were archived, or that it is one of those. A body is JSON, in
+-- which every letter can be written as an escape; so whatever could hold the name is parsed. No text can hold a NUL, and no name of
+-- an event does. The backslash is named by number: how a session writes its strings is its own choice.
+CREATE FUNCTION tells_of_archive(body bytea) RETURNS boolean LANGUAGE plpgsql IMMUTABLE
+    SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    said text := convert_from(body, 'UTF8');
+    escape text := chr(92) || 'u';
+BEGIN
+    IF starts_with(said, '{"archived":') THEN
+        RETURN true;
+    END IF;
+    IF position('LEDGER_ARCHIVED' IN said) = 0 AND position(escape IN said) = 0 THEN
+        RETURN false;
+    END IF;
+    RETURN EXISTS (
+        SELECT FROM jsonb_path_query(replace(said, escape || '0000', escape || '0001')::jsonb, '$.events[*].type') AS type
+        WHERE type = '"LEDGER_ARCHIVED"');
+END
+$$;
+
 -- The record before the first one must be there. So the numbers are dense, as they were before; that none comes twice, and none
 -- before the first, is what the key and the check of the table are for. A subquery, not EXISTS: that one may be planned once, over
 -- an empty table, to read all of it.
@@ -172,7 +199,36 @@ BEGIN
         RAISE EXCEPTION 'the ledger is append-only: a record must be the next of its tenant'
             USING ERRCODE = 'integrity_constraint_violation';
     END IF;
+    IF NOT pg_has_role('weighbridge_owner', 'MEMBER')
+       AND EXISTS (SELECT FROM added WHERE weighbridge.tells_of_archive(body)) THEN
+        RAISE EXCEPTION 'only the owner archives'
+            USING ERRCODE = 'integrity_constraint_violation';
+    END IF;
     RETURN NULL;
+END
+$$;
+
+-- The one change of a record: its body gives way to what says in which archive it is, once a later record of the tenant tells of
+-- that. Only the owner has the privilege to update at all.
+CREATE FUNCTION require_archived() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    stub jsonb;
+BEGIN
+    IF substring(new.body FOR 12) = '{"archived":' AND substring(old.body FOR 12) <> '{"archived":'
+       AND (new.tenant, new.seq, new.leaf_hash, new.hash) = (old.tenant, old.seq, old.leaf_hash, old.hash) THEN
+        stub := convert_from(new.body, 'UTF8')::jsonb -> 'archived';
+        IF (stub ->> 'seq')::bigint > new.seq
+           AND new.seq BETWEEN (stub ->> 'first_seq')::bigint AND (stub ->> 'last_seq')::bigint
+           AND EXISTS (
+               SELECT FROM weighbridge.ledger AS told, jsonb_array_elements(convert_from(told.body, 'UTF8')::jsonb -> 'events') AS event
+               WHERE told.tenant = new.tenant AND told.seq = (stub ->> 'seq')::bigint
+                 AND event @> (stub - 'seq' || '{"type": "LEDGER_ARCHIVED"}') AND NOT event -> 'kept' @> to_jsonb(new.seq))
+        THEN
+            RETURN new;
+        END IF;
+    END IF;
+    RAISE EXCEPTION 'the ledger is append-only: a record cannot be changed or removed'
+        USING ERRCODE = 'integrity_constraint_violation';
 END
 $$;
 
@@ -191,8 +247,9 @@ BEGIN
 END
 $$;
 
-CREATE TRIGGER ledger_no_change BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger FOR EACH STATEMENT
+CREATE TRIGGER ledger_no_change BEFORE DELETE OR TRUNCATE ON ledger FOR EACH STATEMENT
     EXECUTE FUNCTION refuse('the ledger is append-only: a record cannot be changed or removed');
+CREATE TRIGGER ledger_only_archive BEFORE UPDATE ON ledger FOR EACH ROW EXECUTE FUNCTION require_archived();
 CREATE TRIGGER ledger_only_append AFTER INSERT ON ledger REFERENCING NEW TABLE AS added FOR EACH STATEMENT
     EXECUTE FUNCTION require_next();
 CREATE TRIGGER head_only_forward BEFORE UPDATE ON ledger_head FOR EACH ROW
