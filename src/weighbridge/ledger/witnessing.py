@@ -39,7 +39,8 @@ class NotCosigned(WeighbridgeError):
 
     def __init__(self, status: int, why: str, *, size: int | None = None) -> None:
         super().__init__(why)
-        self.status, self.size = status, size
+        self.status: int = status
+        self.size: int | None = size
 
 
 class Request(msgspec.Struct, frozen=True):
