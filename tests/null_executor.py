@@ -14,7 +14,8 @@ import msgspec
 
 from weighbridge import read_back, scopes
 from weighbridge.admission import Surroundings
-from weighbridge.domain.context import ValidationContext
+from weighbridge.domain.amounts import CostClass
+from weighbridge.domain.context import OperationFacts, OperationKind, ValidationContext
 from weighbridge.domain.decision import GateDecision
 from weighbridge.domain.instant import format_instant
 from weighbridge.domain.plan import PlanState
@@ -69,6 +70,7 @@ class NullExecutor:
             msgspec.structs.replace(
                 frame,
                 runs=(_allowing(row, start, operation_id),),
+                plan=msgspec.structs.replace(start, facts=_facts(row, start)),
                 operation=(operation_id, hashed(operation_id)),
                 policy_version=_VERSION,
             )
@@ -129,6 +131,14 @@ def _allowing(row: PlanState, start: PlanMove, operation_id: str) -> RunDraft:
         proposal_hash=step.proposal_hash,
         fields={"target_id": step.step_id, "snapshot_id": row.snapshot_id},
     )
+
+
+def _facts(row: PlanState, start: PlanMove) -> OperationFacts:
+    """Return what the row says that the operation is: nothing was registered as something else."""
+    step = row.step(start.step_id)
+    assert step is not None
+    kind, cost_class = OperationKind(step.kind or "action"), CostClass(step.cost_class or "CHEAP")
+    return OperationFacts(step.operation, step.action_type, kind, step.target, cost_class)
 
 
 def over_nothing(wb: Weighbridge, functions: Mapping[str, Callable[..., Any]]) -> Weighbridge:

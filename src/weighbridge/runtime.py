@@ -72,6 +72,7 @@ class _OwnReader:
             "families",
             "plan",
             "plans",
+            "outcomes",  # of no use to whoever decides: `LedgerReader` has no such question (O1); whoever verifies compares them
         }
     )
 

@@ -265,7 +265,7 @@ class Ahead:
 def _guessed_plan(submission: Submission, kept: Kept | None) -> Iterator[tuple[str, Key]]:
     """Yield the rows of plans that the kernel will ask for; none where it is kept that the tenant has no plans."""
     tenant, plan_id = submission.tenant_id, submission.common.get("plan_id")
-    if not isinstance(plan_id, str) or not (submission.runs or submission.plan):
+    if not isinstance(plan_id, str) or not (submission.runs or submission.reservation or submission.plan):
         return
     planned = kept.planned if kept is not None and kept.alone else None
     if planned is None:
